@@ -1,0 +1,183 @@
+"""`python -m demo`: the console with two registries on this machine. `python -m demo push`: one more image.
+
+Everything lies in DATA_DIR (var/demo): the registries' content, the console's database, the password of its user.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from django.core.management import call_command
+from django.urls import reverse
+
+from demo import content
+from demo.registries import RegistryServer, RegistryUnavailable, find_registry_binary, free_port
+from sync.oci.errors import OciError
+from tcrconsole.launch import PROJECT, command_line, launch, web_url
+from tcrconsole.runner import LaunchError, Program
+from tcrconsole.secrets import read_or_make
+
+SOURCE, TARGET = "guangzhou", "frankfurt"
+REGIONS = {SOURCE: "ap-guangzhou", TARGET: "eu-frankfurt"}
+USER = "admin"
+# Where a person's own console keeps its data: the demo has its own.
+NOT_FOR_DEMO = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "CREDENTIAL_KEYS")
+RULES = [
+    {
+        "name": "images-to-frankfurt",
+        "description": "Released images of prod, kept in a namespace of their own",
+        "source": {"instance": SOURCE, "namespace": "prod", "tags": "v.*", "exclude_tags": r".*-rc\d+"},
+        "resources": ["image"],
+        "target": {"instance": TARGET, "namespace": "mirror"},
+    },
+    {
+        "name": "charts-to-frankfurt",
+        "description": "Helm charts of prod, under the same name",
+        "source": {"instance": SOURCE, "namespace": "prod", "repositories": "charts/.*"},
+        "resources": ["chart"],
+        "target": {"instance": TARGET, "namespace": ""},
+    },
+]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("action", nargs="?", choices=["start", "push"], default="start")
+    action = parser.parse_args().action
+    data_dir = Path(os.environ.get("DATA_DIR") or PROJECT / "var" / "demo").resolve()
+    try:
+        return start(data_dir) if action == "start" else push_one_more(data_dir)
+    except (RegistryUnavailable, LaunchError, OciError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def start(data_dir: Path) -> int:
+    for name in NOT_FOR_DEMO:
+        os.environ.pop(name, None)
+    registries = _registries(data_dir)
+    return launch(
+        data_dir,
+        prepare=lambda: _prepare(data_dir, registries),
+        welcome=lambda: _welcome(data_dir, registries),
+        more={f"registry-{name}": _program(registry) for name, registry in registries.items()},
+    )
+
+
+def push_one_more(data_dir: Path) -> int:
+    ports = _read_ports(data_dir)
+    if not ports:
+        raise LaunchError(
+            f"There is no demo in {data_dir}: start it with `make demo`, then push from another terminal."
+        )
+    pushed = content.push_next(f"http://127.0.0.1:{ports[SOURCE]}")
+    print(f"Pushed {pushed.repository}:{pushed.tag} to {SOURCE}. Sync of images-to-frankfurt brings it to {TARGET}.")
+    return 0
+
+
+def _registries(data_dir: Path) -> dict[str, RegistryServer]:
+    """The two registries, on the ports of the last time where these are free."""
+    binary = find_registry_binary()
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    preferred = _read_ports(data_dir) or {SOURCE: 5001, TARGET: 5002}
+    return {name: RegistryServer(binary, data_dir / f"registry-{name}", free_port(preferred[name])) for name in REGIONS}
+
+
+def _read_ports(data_dir: Path) -> dict[str, int]:
+    path = data_dir / "ports"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _program(registry: RegistryServer) -> Program:
+    """The registry calls it an error when somebody asks for what is not there; syncing asks for every tag."""
+    quiet = [
+        "grep",
+        "--line-buffered",
+        "--invert-match",
+        "--extended-regexp",
+        'err.code="(manifest|blob|name) unknown"',
+    ]
+    return Program(f"{shlex.join(registry.prepare())} 2>&1 | {shlex.join(quiet)}", registry.environment())
+
+
+def _prepare(data_dir: Path, registries: dict[str, RegistryServer]) -> None:
+    """The console's own part: its user, the two instances, and at the first start the two rules."""
+    from django.contrib.auth.models import User  # only after django.setup()
+
+    from sync.models import Instance
+
+    ports = {name: registry.port for name, registry in registries.items()}
+    (data_dir / "ports").write_text(json.dumps(ports))
+    password = _password(data_dir)
+    user = User.objects.filter(username=USER).first() or User.objects.create_superuser(USER)
+    if not user.check_password(password):
+        user.set_password(password)
+        user.save()
+    document = _document(registries, first_time=not Instance.objects.exists())
+    path = data_dir / "rules.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    call_command("load_rules", str(path), verbosity=0)
+
+
+def _document(registries: dict[str, RegistryServer], first_time: bool) -> dict[str, Any]:
+    """What `load_rules` reads. Later starts bring only the addresses: rules may have been changed by the user."""
+    instances = [{"name": name, "region": REGIONS[name], "url": registry.url} for name, registry in registries.items()]
+    return {"instances": instances, "rules": RULES if first_time else []}
+
+
+def _password(data_dir: Path) -> str:
+    return read_or_make(data_dir / "admin_password", lambda: secrets.token_urlsafe(12))
+
+
+def _welcome(data_dir: Path, registries: dict[str, RegistryServer]) -> None:
+    try:
+        for registry in registries.values():
+            registry.wait()
+        _fill(data_dir, registries[SOURCE])
+    except (RegistryUnavailable, OciError) as error:
+        raise LaunchError(f"The demo's registries could not be filled. {error}") from error
+    print(_banner(data_dir, registries), flush=True)
+
+
+def _fill(data_dir: Path, registry: RegistryServer) -> None:
+    """Push the sample once; an interrupted filling is repeated at the next start."""
+    mark = data_dir / f"registry-{SOURCE}" / "filled"
+    if not mark.exists():
+        print(f"Filling the registry {SOURCE} with sample images and charts ...", flush=True)
+        tags = content.push(content.build(), registry.url)
+        mark.write_text(f"{tags} tags\n")
+
+
+def _banner(data_dir: Path, registries: dict[str, RegistryServer]) -> str:
+    sync = command_line(data_dir, "manage.py", "bulk_sync", "--all", "--wait")
+    where = "\n".join(f"    {name:<12}{REGIONS[name]:<15}{registry.url}" for name, registry in registries.items())
+    return f"""
+  The console answers at  {web_url()}
+  Sign in as              {USER}  with the password  {_password(data_dir)}
+
+  Two registries run here; images and charts wait in {SOURCE}, {TARGET} is empty at first:
+{where}
+
+  Try next:
+    - open {web_url()}{reverse("rules", args=[SOURCE])}
+      and press Sync at images-to-frankfurt
+    - or, in another terminal in {PROJECT}:
+        {sync}
+    - push one more image, then Sync again:
+        {_push_command(data_dir)}
+  Ctrl-C ends all of it; the data stays in {data_dir}.
+"""
+
+
+def _push_command(data_dir: Path) -> str:
+    return "make demo-push" if data_dir == PROJECT / "var" / "demo" else command_line(data_dir, "-m", "demo", "push")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

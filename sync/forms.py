@@ -1,0 +1,212 @@
+"""Forms of instances and rules. What a field may hold is checked by the models; here stands what only a form knows."""
+
+import copy
+from typing import Any, cast
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+
+from sync.models import Instance, SyncRule
+from sync.oci.reference import NAMESPACE_TOP
+from sync.services.connect import Namespaces
+
+NAME_ERRORS = {
+    "required": "Enter a name.",
+    "invalid": "Not a name: begin with a lower-case letter or a digit, go on with these, “-”, “.” and “_”.",
+}
+EXPRESSIONS = ("repositories", "exclude_repositories", "tags", "exclude_tags")
+
+
+class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The stored password is never shown: a blank field leaves it as it is."""
+
+    password = forms.CharField(
+        required=False,
+        strip=False,
+        max_length=4096,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "hx-preserve": "true"}),
+    )
+    remove_password = forms.BooleanField(required=False, label="Remove the stored password")
+
+    class Meta:
+        model = Instance
+        fields = (
+            "kind",
+            "name",
+            "region",
+            "url",
+            "username",
+            "ca_certificate",
+            "proxy",
+            "allow_plain_http",
+            "connect_timeout",
+            "read_timeout",
+            "max_connections",
+        )
+        error_messages = {
+            "name": NAME_ERRORS,
+            "region": {"required": "Enter the region where it stands."},
+            "url": {"required": "Enter the address."},
+        }
+        widgets = {"ca_certificate": forms.Textarea(attrs={"rows": 5, "class": "code", "spellcheck": "false"})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        self._stored_url = self.instance.url if self.has_stored_password else ""
+        if self.has_stored_password:
+            self.fields["password"].help_text = "A password is stored. Blank: it stays as it is."
+        else:
+            del self.fields["remove_password"]
+
+    @property
+    def has_stored_password(self) -> bool:
+        return bool(self.instance.encrypted_password)
+
+    @property
+    def connection_fields(self) -> list[forms.BoundField]:
+        """What most registries need no change of."""
+        names = "allow_plain_http ca_certificate proxy connect_timeout read_timeout max_connections"
+        return [self[name] for name in names.split()]
+
+    @property
+    def connection_changed(self) -> bool:
+        """The part of the form that is folded at first has something to show."""
+        return any(
+            field.errors or str(field.value() or "") != self._default(field.name) for field in self.connection_fields
+        )
+
+    def _default(self, name: str) -> str:
+        return str(Instance._meta.get_field(name).get_default() or "")
+
+    @property
+    def new_password(self) -> str | None:
+        """None: as it is; blank: remove it."""
+        if self.cleaned_data.get("remove_password"):
+            return ""
+        return self.cleaned_data["password"] or None
+
+    def _post_clean(self) -> None:
+        super()._post_clean()
+        moved = self._stored_url and self.instance.url != self._stored_url
+        if moved and self.new_password is None:
+            # Else whoever may edit the address could have the stored password sent to a machine of theirs.
+            self.add_error("password", "The address has changed: enter the password for it, or remove the stored one.")
+
+    def candidate(self) -> Instance:
+        """The instance as the form describes it, to try the connection with. Only an unchanged one keeps its identity,
+        so that the health of the stored instance is not overwritten by that of another address."""
+        instance = copy.copy(self.instance)
+        if self.new_password is not None:
+            instance.password = self.new_password
+        if self.has_changed():
+            instance.pk = None
+        return instance
+
+
+class InstanceChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
+    """Instances with their regions; the source is marked."""
+
+    source: Instance
+
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj} – the source itself" if obj.pk == self.source.pk else str(obj)
+
+
+class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A rule of a source instance that is given and cannot be changed here.
+
+    targets: the instances that may be chosen. namespaces: what the source lists; where it lists nothing, one is typed.
+    """
+
+    sync_now = forms.BooleanField(
+        required=False,
+        label="Also copy what is there now",
+        help_text="Runs Sync once. Otherwise only what is pushed from now on is copied, until somebody presses Sync.",
+    )
+
+    class Meta:
+        model = SyncRule
+        fields = (
+            "name",
+            "description",
+            "source_namespace",
+            "images",
+            "charts",
+            "others",
+            *EXPRESSIONS,
+            "target",
+            "target_namespace",
+            "overwrite",
+            "with_referrers",
+        )
+        help_texts = {
+            "overwrite": "Recommended: off. A tag that exists in the target keeps its digest, so that what was released "
+            "there stays as it is. Applies to images and charts alike.",
+            "target_namespace": "Blank: the same name as the source namespace. Created when it does not exist.",
+        }
+        field_classes = {"target": InstanceChoice}
+        error_messages = {"name": NAME_ERRORS, "target": {"required": "Choose the instance to copy to."}}
+        widgets = {"description": forms.Textarea(attrs={"rows": 2})}
+        labels = {
+            "repositories": "Repositories",
+            "exclude_repositories": "Except repositories",
+            "tags": "Tags",
+            "exclude_tags": "Except tags",
+            "target": "Target instance",
+            "target_namespace": "Target namespace",
+        }
+
+    def __init__(self, *args: Any, targets: QuerySet[Instance], namespaces: Namespaces, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        if self.instance.pk:
+            del self.fields["sync_now"]
+        self._offer_targets(targets)
+        self._offer_namespaces(namespaces)
+        for name in EXPRESSIONS:
+            self.fields[name].widget.attrs.update({"class": "code", "spellcheck": "false", "autocapitalize": "off"})
+
+    def _offer_targets(self, targets: QuerySet[Instance]) -> None:
+        target = cast(InstanceChoice, self.fields["target"])
+        target.source = self.instance.source
+        target.queryset = targets
+        target.empty_label = "Choose an instance"
+
+    def _offer_namespaces(self, namespaces: Namespaces) -> None:
+        """A choice of what the source lists, and of what the rule has now; a text field where nothing is listed."""
+        field = self.fields["source_namespace"]
+        field.error_messages["required"] = "Choose one namespace."
+        field.help_text = f"{namespaces.problem} Type the name of one namespace."
+        if not namespaces.names:
+            return
+        present = self.instance.source_namespace
+        names = sorted({*namespaces.names, present} - {""})
+        self.fields["source_namespace"] = forms.ChoiceField(
+            label=field.label,
+            help_text=namespaces.problem,
+            choices=[("", "Choose a namespace"), *((name, _shown(name)) for name in names)],
+            error_messages={
+                "required": "Choose one namespace.",
+                "invalid_choice": "The source has no such namespace. Choose exactly one of the list.",
+            },
+        )
+
+    @property
+    def types(self) -> list[forms.BoundField]:
+        return [self["images"], self["charts"], self["others"]]
+
+    @property
+    def has_wrong_expression(self) -> bool:
+        return any(self[name].errors for name in EXPRESSIONS)
+
+    def clean_name(self) -> str:
+        """Unique within the source, which is no field of the form."""
+        name: str = self.cleaned_data["name"]
+        others = SyncRule.objects.filter(source=self.instance.source).exclude(pk=self.instance.pk)
+        if others.filter(name=name).exists():
+            raise ValidationError("This instance has a rule of this name already.")
+        return name
+
+
+def _shown(namespace: str) -> str:
+    return "top level" if namespace == NAMESPACE_TOP else namespace

@@ -1,0 +1,21 @@
+"""The nouns."""
+
+from sync.models.delivery import Delivery
+from sync.models.instance import Instance
+from sync.models.notification import Notification
+from sync.models.rule import SyncRule
+from sync.models.task import OPEN, Counts, Status, SyncTask, TaskRepository, TaskResource, Trigger
+
+__all__ = [
+    "OPEN",
+    "Counts",
+    "Delivery",
+    "Instance",
+    "Notification",
+    "Status",
+    "SyncRule",
+    "SyncTask",
+    "TaskRepository",
+    "TaskResource",
+    "Trigger",
+]

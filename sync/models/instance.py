@@ -1,0 +1,98 @@
+"""A registry instance: source or target of rules."""
+
+from cryptography import x509
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+
+from sync.credentials import decrypt, encrypt
+from sync.oci.reference import InvalidReference, is_loopback, normalize_address
+
+NAME_HELP = "Lower-case letters, digits, “-”, “.” and “_”; the first character is a letter or a digit."
+# No `$`: it would let a line break at the end pass.
+name_validator = RegexValidator(r"\A[a-z0-9][a-z0-9._-]{0,63}\Z", NAME_HELP)
+
+
+class Instance(models.Model):
+    class Kind(models.TextChoices):
+        REGISTRY = "registry", "OCI registry"
+
+    name = models.CharField(max_length=64, unique=True, validators=[name_validator], help_text=NAME_HELP)
+    region = models.CharField(max_length=64, help_text="Where it stands, for example ap-guangzhou or Frankfurt.")
+    kind = models.CharField(max_length=16, choices=Kind, default=Kind.REGISTRY)
+    url = models.CharField("address", max_length=255, help_text="For example https://registry.example:5000")
+    username = models.CharField(max_length=255, blank=True)
+    encrypted_password = models.TextField(blank=True, editable=False)
+    ca_certificate = models.TextField(
+        "CA certificate", blank=True, help_text="PEM. Trusted for this instance besides the authorities of the system."
+    )
+    proxy = models.CharField(
+        max_length=255, blank=True, help_text="For example http://proxy.example:3128. No credentials here."
+    )
+    allow_plain_http = models.BooleanField(
+        "allow plain HTTP",
+        default=False,
+        help_text="Credentials and images travel unencrypted. Not needed for loopback addresses.",
+    )
+    connect_timeout = models.PositiveSmallIntegerField(
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(300)],
+        help_text="Seconds to wait for a connection.",
+    )
+    read_timeout = models.PositiveSmallIntegerField(
+        default=60,
+        validators=[MinValueValidator(1), MaxValueValidator(3600)],
+        help_text="Seconds to wait for the next byte of an answer.",
+    )
+    max_connections = models.PositiveSmallIntegerField(
+        default=16,
+        validators=[MinValueValidator(1), MaxValueValidator(256)],
+        help_text="Connections one worker may hold to it.",
+    )
+    checked_at = models.DateTimeField(null=True, editable=False)
+    healthy = models.BooleanField(null=True, editable=False)
+    health_reason = models.TextField(blank=True, editable=False)
+    latency_ms = models.PositiveIntegerField(null=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.region})"
+
+    def clean(self) -> None:
+        """Brings the address to its normal form; refuses plain HTTP where it was not allowed."""
+        try:
+            self.url = normalize_address(self.url)
+        except InvalidReference as error:
+            raise ValidationError({"url": str(error)}) from None
+        if self.url.startswith("http://") and not (self.allow_plain_http or is_loopback(self.url)):
+            raise ValidationError(
+                {"url": "Plain HTTP is off for this instance: use https://, or allow it if the network is trusted."}
+            )
+        if self.proxy and ("@" in self.proxy or not self.proxy.startswith(("http://", "https://"))):
+            raise ValidationError({"proxy": "Give the proxy as http://host:port, without credentials."})
+        if self.ca_certificate:
+            self._check_ca_certificate()
+
+    def _check_ca_certificate(self) -> None:
+        try:
+            x509.load_pem_x509_certificates(self.ca_certificate.encode())
+        except ValueError:
+            raise ValidationError(
+                {"ca_certificate": "Not a certificate in PEM form: it starts with -----BEGIN CERTIFICATE-----."}
+            ) from None
+
+    @property
+    def host(self) -> str:
+        return self.url.partition("://")[2]
+
+    @property
+    def password(self) -> str:
+        """Raises CredentialKeyMissing."""
+        return decrypt(self.encrypted_password)
+
+    @password.setter
+    def password(self, secret: str) -> None:
+        self.encrypted_password = encrypt(secret)

@@ -1,0 +1,110 @@
+"""A rule: what to copy, from where, to where, and how."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from sync.models.instance import NAME_HELP, Instance, name_validator
+from sync.oci.reference import NAMESPACE_TOP, InvalidReference, check_repository
+from sync.replication.pattern import InvalidExpression, compile_expression
+
+
+def expression_validator(expression: str) -> None:
+    try:
+        compile_expression(expression)
+    except InvalidExpression as error:
+        raise ValidationError(str(error)) from None
+
+
+def namespace_fault(namespace: str) -> str:
+    """Why this cannot be a namespace, in a sentence; blank when it can."""
+    if not namespace or namespace == NAMESPACE_TOP:
+        return "" if namespace else "Choose one namespace."
+    try:
+        check_repository(namespace)
+    except InvalidReference:
+        return (
+            "Not a namespace: exactly one name of lower-case letters, digits, “.”, “_”, “-”, with “/” between segments."
+        )
+    return ""
+
+
+def _expression(blank_means: str, **options: Any) -> "models.CharField[str, str]":
+    return models.CharField(
+        max_length=500, blank=True, validators=[expression_validator], help_text=f"Blank: {blank_means}.", **options
+    )
+
+
+class SyncRule(models.Model):
+    name = models.CharField(max_length=64, validators=[name_validator], help_text=NAME_HELP)
+    description = models.TextField(blank=True, max_length=1000)
+    source = models.ForeignKey(Instance, on_delete=models.PROTECT, related_name="rules")
+    source_namespace = models.CharField(max_length=255)
+    repositories = _expression("every repository of the namespace")
+    exclude_repositories = _expression("none is left out")
+    tags = _expression("every tag")
+    exclude_tags = _expression("none is left out")
+    images = models.BooleanField("container images", default=True)
+    charts = models.BooleanField("Helm charts", default=True)
+    others = models.BooleanField("other artifacts", default=False)
+    with_referrers = models.BooleanField(
+        "signatures and attestations", default=True, help_text="They travel with the image or chart that they describe."
+    )
+    target = models.ForeignKey(Instance, on_delete=models.PROTECT, related_name="rules_to_here")
+    target_namespace = models.CharField(
+        max_length=255, blank=True, help_text="Blank: the same name as the source namespace."
+    )
+    overwrite = models.BooleanField("overwrite tags of the same name", default=False)
+    enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "name"],
+                name="rule_name_unique_per_source",
+                violation_error_message="This instance has a rule of this name already.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source.name}/{self.name}"
+
+    def clean(self) -> None:
+        """What is wrong with the rule as a whole, each fault under the field where it can be mended."""
+        faults = {
+            "source_namespace": namespace_fault(self.source_namespace),
+            "target_namespace": namespace_fault(self.target_namespace) if self.target_namespace else "",
+            "images": "" if self.resources else "Choose at least one type of resource.",
+        }
+        if self._copies_onto_itself():
+            faults["target_namespace"] = (
+                "Source and target are the same: choose another namespace, or another target instance."
+            )
+        found = {field: fault for field, fault in faults.items() if fault}
+        if found:
+            raise ValidationError(found)
+
+    def _copies_onto_itself(self) -> bool:
+        return self.source_id == self.target_id and self.resulting_namespace == self.source_namespace
+
+    @property
+    def resources(self) -> list[str]:
+        """The types that travel, by the words of rules as files: image, chart, other."""
+        chosen = {"image": self.images, "chart": self.charts, "other": self.others}
+        return [word for word, on in chosen.items() if on]
+
+    @property
+    def resulting_namespace(self) -> str:
+        return self.target_namespace or self.source_namespace
+
+    def snapshot(self) -> dict[str, Any]:
+        """The rule as it is now, for a task that keeps to it whatever is changed later."""
+        kept = (
+            "name source_namespace repositories exclude_repositories tags exclude_tags images charts others "
+            "with_referrers target_namespace overwrite"
+        )
+        return {field: getattr(self, field) for field in kept.split()}

@@ -1,0 +1,200 @@
+"""A triggering of a rule, its repositories and the resources whose outcome is worth a row.
+
+State moves by conditional update. The methods that move it name both ends: start, stop_waiting and close of SyncTask
+here, the claims of repositories in sync.services.claims.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+from sync.models.instance import Instance
+from sync.models.rule import SyncRule
+
+
+class Status(models.TextChoices):
+    WAITING = "waiting", "Waiting"
+    SYNCHRONIZING = "synchronizing", "Synchronizing"
+    SUCCEEDED = "succeeded", "Succeeded"
+    PARTIAL = "partial", "Partial"
+    FAILED = "failed", "Failed"
+    STOPPED = "stopped", "Stopped"
+
+
+OPEN = (Status.WAITING, Status.SYNCHRONIZING)
+
+
+class Trigger(models.TextChoices):
+    PUSH = "push", "Push"
+    MANUAL = "manual", "Manual"
+    SCHEDULE = "schedule", "Schedule"
+    COMMAND = "command", "Command"
+    RETRY = "retry", "Retry"
+
+
+class Counts(models.Model):
+    """What became of the planned resources. `moved_bytes` counts blob bytes that crossed the network, mounts none."""
+
+    planned = models.PositiveIntegerField(default=0)
+    copied = models.PositiveIntegerField(default=0)
+    unchanged = models.PositiveIntegerField(default=0)
+    conflict = models.PositiveIntegerField(default=0)
+    superseded = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    removed = models.PositiveIntegerField(default=0)
+    moved_bytes = models.PositiveBigIntegerField(default=0)
+
+    FIELDS = ("planned", "copied", "unchanged", "conflict", "superseded", "failed", "removed", "moved_bytes")
+
+    class Meta:
+        abstract = True
+
+    @property
+    def done(self) -> int:
+        return self.copied + self.unchanged + self.conflict + self.superseded + self.failed + self.removed
+
+    @property
+    def succeeded(self) -> int:
+        """The numerator of the success rate: what the target holds as the rule promises."""
+        return self.copied + self.unchanged + self.removed
+
+    @property
+    def success_percent(self) -> int | None:
+        """Rounded down, so that 100 means all; None when nothing is planned."""
+        return self.succeeded * 100 // self.planned if self.planned else None
+
+
+class SyncTask(Counts):
+    rule = models.ForeignKey(SyncRule, null=True, on_delete=models.SET_NULL, related_name="tasks")
+    # The instances of the rule when it was triggered: a rule may go, its logs stay.
+    source = models.ForeignKey(Instance, null=True, on_delete=models.SET_NULL, related_name="tasks")
+    target = models.ForeignKey(Instance, null=True, on_delete=models.SET_NULL, related_name="+")
+    snapshot = models.JSONField()
+    # [{"repository": whole name, "tag": tag}], empty: everything that the rule matches.
+    selection = models.JSONField(default=list, blank=True)
+    trigger = models.CharField(max_length=16, choices=Trigger)
+    actor = models.CharField(max_length=150, blank=True)
+    status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
+    stop_requested = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    # None until the source was listed.
+    repository_count = models.PositiveIntegerField(null=True)
+    all_planned = models.BooleanField(default=False)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["rule", "-id"], name="task_of_rule"),
+            models.Index(fields=["status"], condition=models.Q(status__in=OPEN), name="task_open"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["rule"],
+                condition=models.Q(status=Status.WAITING, selection=[]),
+                name="one_full_task_of_a_rule_waits",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"task {self.pk}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN
+
+    @property
+    def rule_name(self) -> str:
+        return self.rule.name if self.rule else str(self.snapshot["name"])
+
+    @property
+    def time_spent(self) -> timedelta | None:
+        """From the start to the end of all synchronizations; while it runs, so far; None before."""
+        if self.started_at is None:
+            return None
+        return (self.finished_at or timezone.now()) - self.started_at
+
+    def start(self) -> bool:
+        """Waiting -> Synchronizing. False when somebody else did it, or it has ended."""
+        return self._move([Status.WAITING], status=Status.SYNCHRONIZING, started_at=timezone.now())
+
+    def stop_waiting(self) -> bool:
+        """Waiting -> Stopped, for a task that nobody has begun."""
+        return self._move([Status.WAITING], status=Status.STOPPED, finished_at=timezone.now())
+
+    def close(self, status: Status, reason: str = "") -> bool:
+        """Waiting or Synchronizing -> an end."""
+        return self._move(OPEN, status=status, reason=reason, finished_at=timezone.now())
+
+    def _move(self, allowed: Any, **changes: Any) -> bool:
+        moved = SyncTask.objects.filter(pk=self.pk, status__in=allowed).update(**changes)
+        if moved:
+            for field, value in changes.items():
+                setattr(self, field, value)
+        return bool(moved)
+
+
+class TaskRepository(Counts):
+    """One repository inside a task: the unit that workers claim."""
+
+    task = models.ForeignKey(SyncTask, on_delete=models.CASCADE, related_name="repositories")
+    name = models.CharField(max_length=255)
+    target_name = models.CharField(max_length=512)
+    status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
+    # The fencing token: who claimed the row last. Every later write of the row is conditional on it.
+    claim = models.CharField(max_length=36, blank=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    tags_planned = models.BooleanField(default=False)
+    left_out = models.PositiveIntegerField(default=0, help_text="Resources of a type that the rule does not ask for.")
+    vanished = models.PositiveIntegerField(default=0, help_text="Tags that were no longer in the source.")
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name_plural = "task repositories"
+        constraints = [models.UniqueConstraint(fields=["task", "name"], name="repository_once_per_task")]
+        indexes = [models.Index(fields=["task", "status"], name="repository_of_task_status")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TaskResource(models.Model):
+    """One resource whose outcome is worth a row. What was equal already is only counted."""
+
+    class Outcome(models.TextChoices):
+        COPIED = "copied", "Copied"
+        CONFLICT = "conflict", "Conflict"
+        SUPERSEDED = "superseded", "Superseded"
+        FAILED = "failed", "Failed"
+        REMOVED = "removed", "Removed"
+
+    repository = models.ForeignKey(TaskRepository, on_delete=models.CASCADE, related_name="resources")
+    tag = models.CharField(max_length=128)
+    kind = models.CharField(max_length=8, blank=True)
+    outcome = models.CharField(max_length=16, choices=Outcome)
+    digest = models.CharField(max_length=140, blank=True)
+    target_digest = models.CharField(max_length=140, blank=True, help_text="What the target held before.")
+    moved_bytes = models.PositiveBigIntegerField(default=0)
+    # Why it failed: which side, doing what, what the registry said, what to do next.
+    side = models.CharField(max_length=8, blank=True)
+    operation = models.CharField(max_length=600, blank=True)
+    http_status = models.PositiveSmallIntegerField(default=0)
+    code = models.CharField(max_length=64, blank=True)
+    reason = models.TextField(blank=True)
+    hint = models.TextField(blank=True)
+    retryable = models.BooleanField(default=False)
+    finished_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["repository", "tag"]
+        constraints = [models.UniqueConstraint(fields=["repository", "tag"], name="resource_once_per_repository")]
+        indexes = [models.Index(fields=["digest"], name="resource_digest")]
+
+    def __str__(self) -> str:
+        return self.tag

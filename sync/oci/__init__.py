@@ -1,0 +1,1 @@
+"""The wire: OCI distribution and image specifications over HTTP. Imports no Django."""

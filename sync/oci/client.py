@@ -1,0 +1,21 @@
+"""The client of one registry: listing, manifests, referrers and blobs over one set of connections."""
+
+from __future__ import annotations
+
+from sync.oci.auth import Credential
+from sync.oci.blob_api import BlobApi, Upload
+from sync.oci.list_api import ListApi
+from sync.oci.manifest_api import ManifestApi, Pushed
+from sync.oci.session import MANIFEST_LIMIT
+from sync.oci.transport import Endpoint
+
+__all__ = ["MANIFEST_LIMIT", "Client", "Credential", "Endpoint", "Pushed", "Upload"]
+
+
+class Client(ListApi, ManifestApi, BlobApi):
+    """Client(endpoint, credential=None, *, side="", cancelled=..., manifest_limit=4 MiB, attempts=4).
+
+    side: "source" or "target", for messages, and for what "no right" means (see head_manifest). cancelled: asked
+    between requests and blocks; when it says True, Cancelled is raised. attempts: per request, the first one counted.
+    Safe for many threads. Every failure is an OciError that names side, registry and operation.
+    """

@@ -1,0 +1,97 @@
+"""Listing: is there a registry, which repositories, which tags (OCI distribution 1.1, "Content Discovery")."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, urlsplit
+
+from sync.oci.errors import Denied, NotFound, ProtocolViolation, RedirectRefused, Rejected, Unauthorized
+from sync.oci.reference import check_repository
+from sync.oci.response import Response
+from sync.oci.session import Session, pull
+from sync.oci.transport import resolve
+
+PAGE_SIZE = 1000
+SUSPICIOUS_PAGE = 100
+CATALOG_HINT = "This registry may keep no list of repositories for this account: name the repositories instead."
+
+_LINK = re.compile(r"<([^>]*)>((?:\s*;\s*[^\s=;,]+\s*=\s*(?:\"[^\"]*\"|[^\s;,]+))*)")
+_RELATION = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,]+))", re.IGNORECASE)
+
+
+def parse_next_link(values: Iterable[str]) -> str:
+    """The target of rel="next" in the Link headers (RFC 8288), as it stands there; "" when there is none."""
+    for value in values:
+        for target, parameters in _LINK.findall(value):
+            for quoted, bare in _RELATION.findall(parameters):
+                if "next" in (quoted or bare).lower().split():
+                    return str(target)
+    return ""
+
+
+def resolve_link(link: str, page_url: str, home: str) -> str:
+    """The URL of the next page. The registry's own host is kept to, whatever scheme or port the link names (P-52).
+
+    Raises RedirectRefused for another host.
+    """
+    target = urlsplit(resolve(page_url, link))
+    if (target.hostname or "") != (urlsplit(home).hostname or ""):
+        raise RedirectRefused(f"the next page of the list lies on another host ({target.hostname})")
+    return f"{home.rstrip('/')}{target.path}{target.query and '?'}{target.query}"
+
+
+class ListApi(Session):
+    """Ping, catalog and tags."""
+
+    def ping(self) -> None:
+        """Succeed when a registry answers that takes our credential; else raise an OciError that tells why not."""
+        with self._doing("reach the registry"):
+            response = self._request("GET", "/v2/")
+            if "html" in response.header("Content-Type"):
+                raise ProtocolViolation("a web page answers at this address, not a registry")
+
+    def catalog(self) -> Iterator[str]:
+        """The names of the repositories that the registry lists for this account, page by page."""
+        with self._doing("list the repositories"):
+            try:
+                yield from self._names("/v2/_catalog", "registry:catalog:*", "repositories")
+            except (Unauthorized, Denied, NotFound, Rejected) as problem:
+                problem.hint = CATALOG_HINT
+                raise
+
+    def tags(self, repository: str) -> Iterator[str]:
+        """The tags of a repository, page by page. Raises NotFound when the registry does not know it."""
+        check_repository(repository)
+        with self._doing(f"list the tags of {repository}"):
+            yield from self._names(f"/v2/{repository}/tags/list", pull(repository), "tags")
+
+    def _names(self, path: str, scope: str, key: str) -> Iterator[str]:
+        """The names of all pages, each once: by Link or, where none is given after a long page, by `last` (P-53)."""
+        seen: set[str] = set()
+        target, last = f"{path}?n={PAGE_SIZE}", ""
+        while target:
+            response = self._request("GET", target, (scope,))
+            page = _page(response, key)
+            fresh = [name for name in dict.fromkeys(page) if name not in seen]
+            seen.update(fresh)
+            yield from fresh
+            link = parse_next_link(response.header_values("Link"))
+            following = resolve_link(link, response.url, self.endpoint.url) if link else ""
+            if not link and fresh and (last or len(page) >= SUSPICIOUS_PAGE):
+                last = page[-1]
+                following = f"{path}?n={PAGE_SIZE}&last={quote(last, safe='')}"
+            if link and not fresh and following == target:
+                raise ProtocolViolation("the list of the registry leads in a circle")
+            target = following
+
+
+def _page(response: Response, key: str) -> list[str]:
+    """The names on one page; null and a missing key are an empty list (P-55)."""
+    document = response.json()
+    names = document.get(key) if isinstance(document, dict) else document
+    if names is None and isinstance(document, dict):
+        return []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ProtocolViolation("the registry's list is not a list of names")
+    return names

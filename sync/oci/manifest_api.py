@@ -1,0 +1,169 @@
+"""Manifests and referrers of a registry (OCI distribution 1.1, "Pull", "Push", "Listing Referrers")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sync.oci.errors import (
+    Denied,
+    DigestMismatch,
+    InvalidManifest,
+    ManifestError,
+    ManifestTooLarge,
+    NotFound,
+    ProtocolViolation,
+    Rejected,
+    ResponseTooLarge,
+    Unauthorized,
+)
+from sync.oci.list_api import parse_next_link, resolve_link
+from sync.oci.manifest import ACCEPT, OCI_INDEX, Descriptor, Manifest
+from sync.oci.reference import check_repository, check_tag, digest_of, is_digest, parse_digest
+from sync.oci.response import Response
+from sync.oci.session import Session, pull, push
+
+HEAD_REFUSED = (400, 405)
+REFERRER_PAGES = 1000
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What the target answered to a manifest: its digest, and whether it took note of the subject (OCI-Subject)."""
+
+    digest: str
+    subject_noted: bool
+
+
+class ManifestApi(Session):
+    """Reading, writing and looking for manifests."""
+
+    def head_manifest(self, repository: str, reference: str) -> Descriptor | None:
+        """What a tag or digest stands for, without fetching it; None when it is absent.
+
+        In a target, "no right" after authentication counts as absent too: the first push decides (P-22).
+        """
+        with self._doing(f"look up manifest {_named(repository, reference)}"):
+            try:
+                response = self._request(
+                    "HEAD",
+                    _path(repository, reference),
+                    (self._reading(repository),),
+                    {"Accept": ACCEPT},
+                    ok=(200, *HEAD_REFUSED),
+                )
+            except NotFound:
+                return None
+            except (Unauthorized, Denied):
+                if self.side == "target":
+                    return None
+                raise
+            described = _described(response)
+        return described or self._look_closer(repository, reference)
+
+    def get_manifest(self, repository: str, reference: str) -> Manifest:
+        """Read a manifest and check it against its digest.
+
+        Raises ManifestTooLarge beyond the limit, and what Manifest.parse raises.
+        """
+        with self._doing(f"read manifest {_named(repository, reference)}"):
+            try:
+                response = self._request(
+                    "GET",
+                    _path(repository, reference),
+                    (self._reading(repository),),
+                    {"Accept": ACCEPT},
+                    limit=self.manifest_limit,
+                )
+            except ResponseTooLarge as problem:
+                raise ManifestTooLarge(f"the manifest is larger than {self.manifest_limit} bytes") from problem
+            expected = reference if is_digest(reference) else response.header("Docker-Content-Digest")
+            return Manifest.parse(
+                response.body, response.header("Content-Type"), expected if is_digest(expected) else ""
+            )
+
+    def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> Pushed:
+        """Write a manifest under a tag or its digest, and make sure that the target has it under its digest.
+
+        Raises DigestMismatch when the target says another digest.
+        """
+        with self._doing(f"write manifest {_named(repository, reference)}"):
+            response = self._request(
+                "PUT",
+                _path(repository, reference),
+                (push(repository),),
+                {"Content-Type": manifest.media_type},
+                manifest.body,
+                ok=(200, 201, 202),
+            )
+            digest = response.header("Docker-Content-Digest") or self._digest_there(repository, reference)
+            if not _is_digest_of(manifest, digest):
+                raise DigestMismatch(f"it has the digest {digest or '(none)'} there, not {manifest.digest}")
+            return Pushed(manifest.digest, bool(response.header("OCI-Subject")))
+
+    def referrers(self, repository: str, digest: str) -> list[Descriptor] | None:
+        """What refers to a manifest, by the Referrers API; None when this registry has none (P-58).
+
+        That answer is remembered per repository, and not asked for again.
+        """
+        if repository in self._without_referrers:
+            return None
+        target = f"/v2/{check_repository(repository)}/referrers/{parse_digest(digest)}"
+        with self._doing(f"list the referrers of {repository}@{digest}"):
+            try:
+                page, target = self._referrers_page(repository, target)
+            except (NotFound, Rejected, Unauthorized, Denied, ManifestError):
+                self._without_referrers.add(repository)
+                return None
+            found = list(page.children)
+            for _ in range(REFERRER_PAGES):
+                if not target:
+                    return found
+                page, target = self._referrers_page(repository, target)
+                found += page.children
+            raise ProtocolViolation("the list of referrers does not end")
+
+    def _referrers_page(self, repository: str, target: str) -> tuple[Manifest, str]:
+        """One page, and the URL of the next ("" after the last)."""
+        response = self._request("GET", target, (self._reading(repository),), {"Accept": OCI_INDEX})
+        page = Manifest.parse(response.body, OCI_INDEX)
+        if not page.is_index:
+            raise InvalidManifest("the list of referrers is not an index")
+        link = parse_next_link(response.header_values("Link"))
+        return page, resolve_link(link, response.url, self.endpoint.url) if link else ""
+
+    def _reading(self, repository: str) -> str:
+        """The scope for reading; in a target the one for writing, so that one token serves for all (P-16)."""
+        return push(repository) if self.side == "target" else pull(repository)
+
+    def _look_closer(self, repository: str, reference: str) -> Descriptor | None:
+        """What HEAD did not tell, by GET (P-30)."""
+        try:
+            return self.get_manifest(repository, reference).descriptor
+        except NotFound:
+            return None
+
+    def _digest_there(self, repository: str, reference: str) -> str:
+        found = self.head_manifest(repository, reference)
+        return found.digest if found else ""
+
+
+def _path(repository: str, reference: str) -> str:
+    checked = reference if is_digest(reference) else check_tag(reference)
+    return f"/v2/{check_repository(repository)}/manifests/{checked}"
+
+
+def _named(repository: str, reference: str) -> str:
+    return f"{repository}{'@' if is_digest(reference) else ':'}{reference}"
+
+
+def _described(response: Response) -> Descriptor | None:
+    """The descriptor that a HEAD answer gives; None when it is refused or does not say enough."""
+    digest, length = response.header("Docker-Content-Digest"), response.header("Content-Length")
+    if response.status != 200 or not is_digest(digest) or length == "0":
+        return None
+    media_type = response.header("Content-Type").partition(";")[0].strip()
+    return Descriptor(media_type, digest, int(length) if length.isdecimal() else 0)
+
+
+def _is_digest_of(manifest: Manifest, digest: str) -> bool:
+    return is_digest(digest) and digest_of(manifest.body, digest) == digest

@@ -1,0 +1,112 @@
+"""One conversation with one registry: authentication, expected statuses, and errors that say where they happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from urllib.parse import urljoin
+
+from sync.oci.auth import Authenticator, Challenge, Credential, parse_challenges
+from sync.oci.errors import OciError, ProtocolViolation
+from sync.oci.response import BODY_LIMIT, Response
+from sync.oci.transport import ATTEMPTS, Body, Endpoint, Transport, origin
+
+MANIFEST_LIMIT = 4 * 1024 * 1024
+
+
+def pull(repository: str) -> str:
+    return f"repository:{repository}:pull"
+
+
+def push(repository: str) -> str:
+    return f"repository:{repository}:pull,push"
+
+
+class Session:
+    """What all parts of a client share. Safe for many threads."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credential: Credential | None = None,
+        *,
+        side: str = "",
+        cancelled: Callable[[], bool] = lambda: False,
+        manifest_limit: int = MANIFEST_LIMIT,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        self.endpoint = endpoint
+        self.side = side
+        self.manifest_limit = manifest_limit
+        self._transport = Transport(endpoint, cancelled=cancelled, attempts=attempts)
+        self._auth = Authenticator(self._transport, credential)
+        self._without_referrers: set[str] = set()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._transport.close()
+
+    @contextmanager
+    def _doing(self, operation: str) -> Iterator[None]:
+        """Name side, registry and operation in every error that passes."""
+        try:
+            yield
+        except OciError as problem:
+            problem.located(self.side, self.endpoint.label, operation)
+            raise
+
+    def _request(
+        self,
+        method: str,
+        target: str,
+        scopes: Sequence[str] = (),
+        headers: Mapping[str, str] | None = None,
+        body: Body = None,
+        *,
+        ok: Sequence[int] = (200,),
+        stream: bool = False,
+        limit: int = BODY_LIMIT,
+    ) -> Response:
+        """Send with authentication; return an answer whose status is in `ok`, raise the error for any other.
+
+        A 401 is answered once. A body that cannot be sent twice makes it an Unauthorized that is retryable.
+        """
+        at_home = origin(urljoin(self.endpoint.url, target)) == origin(self.endpoint.url)
+        for _ in range(2):
+            authorization = self._auth.header_for(scopes) if at_home else {}
+            sent = {**(headers or {}), **authorization}
+            response = self._transport.request(method, target, sent, body, stream=stream, limit=limit)
+            if response.status != 401 or not at_home:
+                break
+            asked = self._challenges(response)
+            if not self._auth.answer(asked, scopes, authorization.get("Authorization", "")):
+                break
+            if not (body is None or isinstance(body, bytes)):
+                raise self._repeatable(response)
+        if response.status not in ok:
+            raise self._error(response)
+        return response
+
+    def _clean_up(self, target: str, scopes: Sequence[str]) -> None:
+        """DELETE what the registry keeps for us; one attempt, made even after cancellation, whatever the answer."""
+        at_home = origin(target) == origin(self.endpoint.url)
+        headers = self._auth.header_for(scopes) if at_home else {}
+        self._transport.request("DELETE", target, headers, courtesy=True)
+
+    def _challenges(self, response: Response) -> list[Challenge]:
+        """The challenges of a 401; some registries give them on /v2/ alone (P-21)."""
+        values = response.header_values("WWW-Authenticate")
+        if not values:
+            values = self._transport.request("GET", "/v2/").header_values("WWW-Authenticate")
+        return parse_challenges(values)
+
+    def _error(self, response: Response) -> OciError:
+        if response.is_success:
+            response.close()
+            return ProtocolViolation(f"the registry answered {response.status}, which does not belong here")
+        return response.error()
+
+    def _repeatable(self, response: Response) -> OciError:
+        problem = response.error()
+        problem.retryable = True
+        return problem

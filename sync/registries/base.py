@@ -1,0 +1,25 @@
+"""What the OCI distribution API leaves open, as one small interface. One file per kind of registry."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from sync.oci.client import Client
+
+
+class Registry(ABC):
+    """A registry of some kind, seen through one client."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    @abstractmethod
+    def namespaces(self) -> list[str]:
+        """The namespaces of the registry, sorted; raises OciError when it lists none to us."""
+
+    @abstractmethod
+    def repositories(self, namespace: str) -> Iterator[str]:
+        """Whole names of the repositories of a namespace; raises OciError when it lists none to us."""
+
+    @abstractmethod
+    def ensure_namespace(self, namespace: str) -> None:
+        """Makes a namespace that does not exist yet, private where the registry knows the difference."""

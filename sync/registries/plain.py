@@ -1,0 +1,17 @@
+"""A registry that speaks the OCI distribution API and nothing else."""
+
+from collections.abc import Iterator
+
+from sync.oci.reference import in_namespace, namespaces_of
+from sync.registries.base import Registry
+
+
+class PlainRegistry(Registry):
+    def namespaces(self) -> list[str]:
+        return namespaces_of(self.client.catalog())
+
+    def repositories(self, namespace: str) -> Iterator[str]:
+        return (name for name in self.client.catalog() if in_namespace(name, namespace) is not None)
+
+    def ensure_namespace(self, namespace: str) -> None:
+        """Nothing to do: the first push into a namespace makes it."""

@@ -1,0 +1,30 @@
+"""One resource on its way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+def _nobody(count: int) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass
+class Journey:
+    """From a repository to a repository.
+
+    `digest_tags` are those of the source repository. `sent` holds the digests of manifests brought on this journey,
+    `manifests` counts what was written. `on_bytes` is told each number of blob bytes sent.
+    """
+
+    source_repository: str
+    target_repository: str
+    digest_tags: frozenset[str] = frozenset()
+    on_bytes: Callable[[int], None] = _nobody
+    moved_bytes: int = 0
+    manifests: int = 0
+    sent: set[str] = field(default_factory=set)
+    referrers_seen: set[str] = field(default_factory=set)
+
+    def moved(self, count: int) -> None:
+        self.moved_bytes += count
+        self.on_bytes(count)

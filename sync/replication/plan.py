@@ -1,0 +1,129 @@
+"""What a run would do: which repositories and tags match, and for each tag what its two sides hold."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sync.oci.client import Client
+from sync.oci.errors import ManifestError, NotFound
+from sync.oci.manifest import Kind, Manifest
+from sync.oci.reference import is_digest_tag, join_namespace
+from sync.registries import Registry
+from sync.replication.spec import Spec
+
+
+class Action(StrEnum):
+    COPY = "copy"
+    OVERWRITE = "overwrite"
+    UNCHANGED = "unchanged"
+    CONFLICT = "conflict"
+    LEFT_OUT = "left out"
+    VANISHED = "vanished"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to one tag. Digests are those seen by the check; blank where a side holds nothing."""
+
+    tag: str
+    action: Action
+    digest: str = ""
+    target_digest: str = ""
+    kind: Kind | None = None
+
+
+@dataclass(frozen=True)
+class Tags:
+    """The matching tags of a repository, and the digest tags under which signatures and other referrers lie."""
+
+    matching: list[str] = field(default_factory=list)
+    digest_tags: frozenset[str] = frozenset()
+
+
+def list_repositories(source: Registry, spec: Spec) -> Iterator[str]:
+    """Whole names of the repositories that match. Names that are spelled out need no listing."""
+    literals = spec.repositories.literals()
+    if literals is None:
+        return (name for name in source.repositories(spec.source_namespace) if spec.selects(name))
+    return iter([join_namespace(spec.source_namespace, literal) for literal in dict.fromkeys(literals)])
+
+
+def list_tags(source: Client, spec: Spec, repository: str) -> Tags:
+    """The tags of one repository. A repository that is not there has none."""
+    matching: list[str] = []
+    digest_tags: set[str] = set()
+    try:
+        for tag in source.tags(repository):
+            if is_digest_tag(tag):
+                digest_tags.add(tag)
+            elif spec.tags.matches(tag):
+                matching.append(tag)
+    except NotFound:
+        return Tags()
+    return Tags(matching, frozenset(digest_tags))
+
+
+class Kinds:
+    """What kind of resource a digest is. A digest never changes its kind, so each is looked up once."""
+
+    def __init__(self, source: Client) -> None:
+        self._source = source
+        self._known: dict[str, Kind] = {}
+        self._lock = threading.Lock()
+
+    def of(self, repository: str, digest: str) -> Kind:
+        with self._lock:
+            known = self._known.get(digest)
+        if known is None:
+            known = self._look(repository, digest)
+            with self._lock:
+                self._known[digest] = known
+        return known
+
+    def _look(self, repository: str, digest: str, depth: int = 3) -> Kind:
+        """Reads the manifest; an index without a type of its own is what its first child is."""
+        manifest: Manifest = self._source.get_manifest(repository, digest)
+        if manifest.kind is not None:
+            return manifest.kind
+        if not depth:
+            return Kind.OTHER
+        return self._look(repository, manifest.children[0].digest, depth - 1)
+
+
+class Planner:
+    """Compares the two sides of a tag: one HEAD each."""
+
+    def __init__(self, source: Client, target: Client, spec: Spec) -> None:
+        self._source = source
+        self._target = target
+        self._spec = spec
+        self.kinds = Kinds(source)
+
+    def decide(self, repository: str, tag: str) -> Decision:
+        """Raises OciError, located on its side."""
+        held = self._source.head_manifest(repository, tag)
+        if held is None:
+            return Decision(tag, Action.VANISHED)
+        kind = None
+        if self._spec.kinds != set(Kind):
+            kind = self._kind(repository, held.digest)
+            if kind not in self._spec.kinds:
+                return Decision(tag, Action.LEFT_OUT, held.digest, kind=kind)
+        there = self._target.head_manifest(self._spec.target_repository(repository), tag)
+        target_digest = there.digest if there else ""
+        return Decision(tag, self._action(held.digest, target_digest), held.digest, target_digest, kind)
+
+    def _kind(self, repository: str, digest: str) -> Kind:
+        """A manifest that cannot be read is not left out: copying it fails and tells why."""
+        try:
+            return self.kinds.of(repository, digest)
+        except (ManifestError, NotFound):
+            return next(iter(self._spec.kinds))
+
+    def _action(self, digest: str, target_digest: str) -> Action:
+        if not target_digest:
+            return Action.COPY
+        if target_digest == digest:
+            return Action.UNCHANGED
+        return Action.OVERWRITE if self._spec.overwrite else Action.CONFLICT

@@ -1,0 +1,46 @@
+"""What a run shall do, as the engine knows it: a rule without its database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sync.oci.manifest import Kind
+from sync.oci.reference import in_namespace, join_namespace
+from sync.replication.pattern import Pattern
+
+
+@dataclass(frozen=True)
+class Spec:
+    source_namespace: str
+    target_namespace: str
+    repositories: Pattern
+    tags: Pattern
+    kinds: frozenset[Kind]
+    with_referrers: bool
+    overwrite: bool
+
+    @classmethod
+    def from_snapshot(cls, rule: Mapping[str, Any]) -> "Spec":
+        """From the fields of a rule by their names; a blank target namespace means the source's."""
+        chosen = {Kind.IMAGE: rule["images"], Kind.CHART: rule["charts"], Kind.OTHER: rule["others"]}
+        return cls(
+            source_namespace=rule["source_namespace"],
+            target_namespace=rule["target_namespace"] or rule["source_namespace"],
+            repositories=Pattern(rule["repositories"], rule["exclude_repositories"]),
+            tags=Pattern(rule["tags"], rule["exclude_tags"]),
+            kinds=frozenset(kind for kind, on in chosen.items() if on),
+            with_referrers=rule["with_referrers"],
+            overwrite=rule["overwrite"],
+        )
+
+    def selects(self, repository: str) -> bool:
+        """Whether a whole repository name is in the namespace and passes the repository expressions."""
+        rest = in_namespace(repository, self.source_namespace)
+        return rest is not None and self.repositories.matches(rest)
+
+    def target_repository(self, repository: str) -> str:
+        """The name under which a selected repository arrives."""
+        rest = in_namespace(repository, self.source_namespace)
+        if rest is None:
+            raise ValueError(f"{repository} is not in the namespace {self.source_namespace}")
+        return join_namespace(self.target_namespace, rest)

@@ -1,0 +1,79 @@
+"""Copying one artifact graph, children first, byte for byte; the tag is written last.
+
+Order: blobs, child manifests, the manifest itself, what refers to it (signatures, SBOMs, attestations), the tag.
+"""
+
+from sync.oci.client import Client
+from sync.oci.errors import InvalidManifest, ManifestTooLarge
+from sync.oci.manifest import Manifest
+from sync.oci.reference import digest_tags
+from sync.replication.blobs import Blobs
+from sync.replication.journey import Journey
+from sync.replication.referrers import Referrers
+
+MAX_DEPTH = 8
+MAX_MANIFESTS = 2000
+
+
+class Transfer:
+    """Copies artifacts from one registry to another. Safe to use from several threads, one Journey each."""
+
+    def __init__(
+        self, source: Client, target: Client, *, same_instance: bool, with_referrers: bool, overwrite: bool
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._blobs = Blobs(source, target, same_instance=same_instance)
+        self._with_referrers = with_referrers
+        self._referrers = Referrers(source, target, overwrite=overwrite, bring=self._bring_manifest)
+
+    def copy(self, journey: Journey, tag: str, digest: str) -> None:
+        """Brings `digest` and all that it stands on, then lets `tag` point to it. Raises OciError."""
+        root = self._source.get_manifest(journey.source_repository, digest)
+        self._bring_parts(journey, root)
+        if self._with_referrers:
+            self._bring_referrers(journey, root)
+        self._write(journey, tag, root)
+
+    def complete(self, journey: Journey, digest: str) -> bool:
+        """For a resource that is equal already: brings signatures that came after it. True when one was missing."""
+        if not self._with_referrers:
+            return False
+        for subject in self._subjects(journey, digest):
+            self._referrers.bring(journey, self._referrers.find(journey, subject))
+        return journey.manifests > 0
+
+    def _subjects(self, journey: Journey, digest: str) -> list[str]:
+        """The digest, and its children when digest tags are left that may be theirs."""
+        if not journey.digest_tags - set(digest_tags(digest)):
+            return [digest]
+        root = self._source.get_manifest(journey.source_repository, digest)
+        return [digest, *(child.digest for child in root.children)]
+
+    def _bring_referrers(self, journey: Journey, root: Manifest) -> None:
+        found = [self._referrers.find(journey, digest) for digest in (root.digest, *sorted(journey.sent))]
+        if any(found):
+            self._write(journey, root.digest, root)
+        for referrers in filter(None, found):
+            self._referrers.bring(journey, referrers)
+
+    def _bring_parts(self, journey: Journey, manifest: Manifest, depth: int = 0) -> None:
+        if depth > MAX_DEPTH:
+            raise InvalidManifest(f"indexes are nested more than {MAX_DEPTH} deep", side="source")
+        for blob in manifest.blobs:
+            self._blobs.ensure(blob, journey.source_repository, journey.target_repository, journey.moved)
+        for child in manifest.children:
+            if child.digest not in journey.sent:
+                part = self._source.get_manifest(journey.source_repository, child.digest)
+                self._bring_manifest(journey, child.digest, part, depth + 1)
+
+    def _bring_manifest(self, journey: Journey, reference: str, manifest: Manifest, depth: int = 0) -> None:
+        self._bring_parts(journey, manifest, depth)
+        self._write(journey, reference, manifest)
+        journey.sent.add(manifest.digest)
+
+    def _write(self, journey: Journey, reference: str, manifest: Manifest) -> None:
+        if journey.manifests >= MAX_MANIFESTS:
+            raise ManifestTooLarge(f"more than {MAX_MANIFESTS} manifests hang on one tag", side="source")
+        self._target.put_manifest(journey.target_repository, reference, manifest)
+        journey.manifests += 1

@@ -1,0 +1,9 @@
+"""What happens at intervals, for `manage.py rqcron sync.schedule`."""
+
+from rq import cron
+
+from sync.jobs import sweep
+from sync.queue import SWEEP_SECONDS
+
+# A sweep that waited longer than the interval is of no use: the next one does the same.
+cron.register(sweep, "control", interval=SWEEP_SECONDS, ttl=SWEEP_SECONDS)

@@ -1,0 +1,158 @@
+"""Bulk synchronization: which rules are meant, following their tasks, and what came of it."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Any
+
+from django.db.models import QuerySet
+
+from sync.models import Instance, Status, SyncRule, SyncTask, Trigger
+from sync.oci.reference import InvalidReference, check_repository, check_tag
+from sync.replication.spec import Spec
+from sync.services.execute import run_slice
+from sync.services.trigger import open_task, stop_task
+
+POLL_SECONDS = 0.5
+
+EXIT_FULFILLED, EXIT_FAILED, EXIT_WRONG_USE, EXIT_CONFLICTS, EXIT_TIMEOUT = range(5)
+
+
+class WrongUse(Exception):
+    """What was asked for does not exist or makes no sense; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A rule to run, over everything it matches or over the selected (repository, tag) pairs."""
+
+    rule: SyncRule
+    selection: tuple[tuple[str, str], ...] = ()
+
+
+def choose(names: Sequence[str], instance: str, everything: bool, resources: Sequence[str]) -> list[Order]:
+    """The rules named `[INSTANCE/]NAME`, those of an instance, or all enabled ones. Raises WrongUse."""
+    rules = _rules(names, instance, everything)
+    if not resources:
+        return [Order(rule) for rule in rules]
+    pairs = [_resource(resource) for resource in resources]
+    orders = [Order(rule, tuple(pair for pair in pairs if _covers(rule, *pair))) for rule in rules]
+    for repository, tag in pairs:
+        if not any((repository, tag) in order.selection for order in orders):
+            raise WrongUse(f"None of the chosen rules covers {repository}:{tag}: compare namespace and expressions.")
+    return [order for order in orders if order.selection]
+
+
+def _rules(names: Sequence[str], instance: str, everything: bool) -> list[SyncRule]:
+    if instance and not Instance.objects.filter(name=instance).exists():
+        raise WrongUse(f"There is no instance “{instance}”.")
+    known = SyncRule.objects.select_related("source", "target").order_by("source__name", "name")
+    if instance:
+        known = known.filter(source__name=instance)
+    if names:
+        return list(dict.fromkeys(_rule(known, name) for name in names))
+    if not (everything or instance):
+        raise WrongUse("Say which rules: --rule NAME, --instance NAME or --all.")
+    rules = list(known.filter(enabled=True))
+    if not rules:
+        raise WrongUse("No enabled rule is there to run.")
+    return rules
+
+
+def _rule(known: QuerySet[SyncRule], name: str) -> SyncRule:
+    instance, _, rule_name = name.rpartition("/")
+    found = list(known.filter(name=rule_name, **({"source__name": instance} if instance else {}))[:2])
+    if not found:
+        raise WrongUse(f"There is no rule “{name}”.")
+    if len(found) > 1:
+        raise WrongUse(f"Several instances have a rule “{name}”: write INSTANCE/{name}.")
+    return found[0]
+
+
+def _resource(text: str) -> tuple[str, str]:
+    repository, _, tag = text.rpartition(":")
+    try:
+        return check_repository(repository), check_tag(tag)
+    except InvalidReference as error:
+        raise WrongUse(f"“{text}” is not REPOSITORY:TAG: {error}") from None
+
+
+def _covers(rule: SyncRule, repository: str, tag: str) -> bool:
+    spec = Spec.from_snapshot(rule.snapshot())
+    return spec.selects(repository) and spec.tags.matches(tag)
+
+
+def start(orders: Iterable[Order], actor: str, *, enqueue: bool) -> list[SyncTask]:
+    return [
+        open_task(order.rule, Trigger.COMMAND, actor=actor, selection=order.selection, enqueue=enqueue).task
+        for order in orders
+    ]
+
+
+Watch = Callable[[SyncTask], None]
+
+
+def follow(tasks: Sequence[SyncTask], watch: Watch, deadline: float) -> bool:
+    """Shows each task to `watch` until all have ended. False when the deadline (monotonic seconds) came first."""
+    while True:
+        for task in tasks:
+            if task.is_open:
+                task.refresh_from_db()
+                watch(task)
+        if not any(task.is_open for task in tasks):
+            return True
+        if monotonic() >= deadline:
+            return False
+        sleep(POLL_SECONDS)
+
+
+def execute_here(tasks: Sequence[SyncTask], watch: Watch, deadline: float) -> bool:
+    """Executes the tasks here, one after the other. At the deadline, or on Ctrl-C, what is left is stopped."""
+    for task in tasks:
+        with _stopped_on_interrupt(task):
+            while monotonic() < deadline and task.is_open:
+                if not run_slice(task, leaving=lambda: monotonic() >= deadline, watch=watch, seconds=float("inf")):
+                    # Workers may hold the last repositories of a task that was waiting already.
+                    follow([task], watch, min(deadline, monotonic() + POLL_SECONDS))
+        if task.is_open:
+            _stop(task)
+    return monotonic() < deadline
+
+
+@contextmanager
+def _stopped_on_interrupt(task: SyncTask) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        _stop(task)
+        raise
+
+
+def _stop(task: SyncTask) -> None:
+    stop_task(task)
+    run_slice(task, seconds=0)
+
+
+def exit_code(tasks: Sequence[SyncTask]) -> int:
+    if any(task.status != Status.SUCCEEDED for task in tasks):
+        return EXIT_FAILED
+    return EXIT_CONFLICTS if any(task.conflict for task in tasks) else EXIT_FULFILLED
+
+
+def summary(task: SyncTask) -> dict[str, Any]:
+    """One task as pipelines read it; times in seconds, sizes in bytes."""
+    spent = task.time_spent
+    return {
+        "id": task.pk,
+        "rule": f"{task.source.name if task.source else ''}/{task.rule_name}",
+        "status": task.status,
+        "repositories": task.repository_count,
+        "planned": task.planned,
+        "copied": task.copied,
+        "unchanged": task.unchanged,
+        "conflict": task.conflict,
+        "failed": task.failed,
+        "bytes": task.moved_bytes,
+        "seconds": round(spent.total_seconds(), 3) if spent else 0.0,
+    }

@@ -1,0 +1,50 @@
+"""Instances and rules: saving, switching, deleting."""
+
+from django.db import transaction
+from django.db.models import ProtectedError
+
+from sync.models import OPEN, Instance, SyncRule, SyncTask, Trigger
+from sync.services.trigger import open_task, stop_task
+
+
+class InUse(Exception):
+    """The instance cannot be deleted; the message names what uses it."""
+
+
+def save_instance(instance: Instance, password: str | None) -> None:
+    """`password`: None leaves the stored one as it is, blank removes it."""
+    if password is not None:
+        instance.password = password
+    instance.save()
+
+
+def delete_instance(instance: Instance) -> None:
+    """Refused while rules use it. Its tasks stay, to be found by their ID. Raises InUse."""
+    try:
+        instance.delete()
+    except ProtectedError as error:
+        rules = sorted(str(rule) for rule in error.protected_objects)
+        raise InUse(
+            f"Rules use {instance.name}: {', '.join(rules)}. Delete them, or give them another instance."
+        ) from None
+
+
+def save_rule(rule: SyncRule, *, actor: str = "", sync_now: bool = False) -> SyncTask | None:
+    """Saves the rule; `sync_now` also copies what is there already, by a task that is returned."""
+    with transaction.atomic():
+        rule.save()
+        return open_task(rule, Trigger.MANUAL, actor=actor).task if sync_now else None
+
+
+def switch_rule(rule: SyncRule, enabled: bool) -> None:
+    """Disabled means that pushes and schedules do not start it."""
+    SyncRule.objects.filter(pk=rule.pk).update(enabled=enabled)
+    rule.enabled = enabled
+
+
+def delete_rule(rule: SyncRule) -> None:
+    """Stops its open tasks; its logs stay, and so does what it brought to the target."""
+    with transaction.atomic():
+        for task in rule.tasks.filter(status__in=OPEN):
+            stop_task(task)
+        rule.delete()

@@ -1,0 +1,170 @@
+"""Reaching instances: clients, what namespaces there are, and whether the connection works."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from time import monotonic
+
+from django.conf import settings
+from django.core.cache import cache
+from django.utils import timezone
+
+from sync.credentials import CredentialKeyMissing
+from sync.models import Instance
+from sync.oci.client import Client, Credential, Endpoint
+from sync.oci.errors import Denied, OciError, RegistryAnswer, Unauthorized
+from sync.registries import Registry, registry_of_kind
+
+NAMESPACES_CACHED_SECONDS = 60
+LOOK_SECONDS = 5.0
+# Never pushed: a push to it is begun and given up to learn whether pushing is allowed.
+PROBE_REPOSITORY = "tcrconsole-connection-test/probe"
+
+
+def endpoint_of(instance: Instance) -> Endpoint:
+    return Endpoint(
+        url=instance.url,
+        name=instance.name,
+        ca_certificate=instance.ca_certificate,
+        proxy=instance.proxy,
+        allow_plain_http=instance.allow_plain_http,
+        connect_timeout=instance.connect_timeout,
+        read_timeout=instance.read_timeout,
+        max_connections=instance.max_connections,
+    )
+
+
+def open_registry(instance: Instance, side: str = "", cancelled: Callable[[], bool] = lambda: False) -> Registry:
+    """The instance as source or target of a run. Raises CredentialKeyMissing."""
+    client = Client(
+        endpoint_of(instance),
+        _credential(instance),
+        side=side,
+        cancelled=cancelled,
+        manifest_limit=settings.MANIFEST_LIMIT_BYTES,
+    )
+    return registry_of_kind(instance.kind, client)
+
+
+def _credential(instance: Instance) -> Credential | None:
+    return Credential(instance.username, instance.password) if instance.username else None
+
+
+@dataclass(frozen=True)
+class Namespaces:
+    """The namespaces of an instance; `problem` is a sentence when it lists none to us."""
+
+    names: list[str]
+    problem: str = ""
+
+
+def namespaces(instance: Instance, *, refresh: bool = False) -> Namespaces:
+    """Cached for a minute, failures excepted. A person waits: a registry that does not answer is given up early."""
+    key = f"namespaces:{instance.pk}:{instance.url}"
+    known: Namespaces | None = None if refresh else cache.get(key)
+    if known is not None:
+        return known
+    try:
+        with _impatient(instance) as registry:
+            found = Namespaces(registry.namespaces())
+    except (OciError, CredentialKeyMissing) as error:
+        return Namespaces([], str(error))
+    cache.set(key, found, NAMESPACES_CACHED_SECONDS)
+    return found
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a connection test. `ok` is None where the answer is neither good nor bad."""
+
+    what: str
+    ok: bool | None
+    detail: str = ""
+    hint: str = ""
+
+
+def test_connection(instance: Instance) -> list[Finding]:
+    """Tries what synchronizing needs: reach, sign in, list, push. Stores the health of a saved instance."""
+    began = monotonic()
+    findings: list[Finding] = []
+    try:
+        with _impatient(instance) as registry:
+            findings.extend(_try_all(registry, instance))
+    except (OciError, CredentialKeyMissing) as error:
+        findings.append(_failed("Reachable", error))
+    latency_ms = round((monotonic() - began) * 1000 / max(len(findings), 1))
+    if instance.pk:
+        faults = [finding for finding in findings if finding.ok is False]
+        Instance.objects.filter(pk=instance.pk).update(
+            checked_at=timezone.now(),
+            healthy=not faults,
+            health_reason=faults[0].detail if faults else "",
+            latency_ms=latency_ms,
+        )
+    return findings
+
+
+def _try_all(registry: Registry, instance: Instance) -> Iterator[Finding]:
+    """Ends with the first finding that makes the others senseless."""
+    who = f"as {instance.username}" if instance.username else "without a credential"
+    try:
+        registry.client.ping()
+    except (Unauthorized, Denied) as error:
+        yield Finding("Reachable", True, f"A registry answers at {instance.url}.")
+        yield _failed("Credential accepted", error)
+        return
+    except OciError as error:
+        yield _failed("Reachable", error)
+        return
+    yield Finding("Reachable", True, f"A registry answers at {instance.url}.")
+    yield Finding("Credential accepted", True, f"Signed in {who}.")
+    yield _try_listing(registry)
+    yield _try_pushing(registry)
+
+
+def _try_listing(registry: Registry) -> Finding:
+    try:
+        names = registry.namespaces()
+    except OciError as error:
+        return Finding("Listing allowed", None, str(error), "Rules from here must name their repositories exactly.")
+    return Finding("Listing allowed", True, f"{len(names)} namespaces are listed." if names else "It is empty so far.")
+
+
+def _try_pushing(registry: Registry) -> Finding:
+    """Begins an upload and gives it up again: nothing is stored."""
+    try:
+        upload = registry.client.start_upload(PROBE_REPOSITORY)
+    except RegistryAnswer as error:
+        return Finding(
+            "Push allowed",
+            None,
+            str(error),
+            "It can be a source, or a target for namespaces that this account may write.",
+        )
+    except OciError as error:
+        return _failed("Push allowed", error)
+    registry.client.abandon(PROBE_REPOSITORY, upload)
+    return Finding("Push allowed", True, "An upload was begun and given up again.")
+
+
+def _failed(what: str, error: Exception) -> Finding:
+    if isinstance(error, OciError):
+        return Finding(what, False, error.reason, error.hint)
+    return Finding(what, False, str(error))
+
+
+@contextmanager
+def _impatient(instance: Instance) -> Iterator[Registry]:
+    """The registry for somebody who waits: one attempt, short time limits, given up altogether after some seconds."""
+    deadline = monotonic() + 2 * LOOK_SECONDS
+    endpoint = endpoint_of(instance)
+    hasty = replace(
+        endpoint,
+        connect_timeout=min(endpoint.connect_timeout, LOOK_SECONDS),
+        read_timeout=min(endpoint.read_timeout, LOOK_SECONDS),
+    )
+    client = Client(hasty, _credential(instance), cancelled=lambda: monotonic() > deadline, attempts=1)
+    try:
+        yield registry_of_kind(instance.kind, client)
+    finally:
+        client.close()

@@ -1,0 +1,158 @@
+"""Executing tasks: plan, claim, run, record, close. The database is the truth; whoever comes may go on."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from time import monotonic
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import transaction
+
+from sync.credentials import CredentialKeyMissing
+from sync.models import OPEN, Instance, Status, SyncTask, TaskRepository
+from sync.oci.errors import Cancelled, OciError
+from sync.registries import Registry
+from sync.replication.plan import list_repositories
+from sync.replication.run import Limits, Replication, RepositoryWork
+from sync.replication.spec import Spec
+from sync.services import claims
+from sync.services.connect import open_registry
+from sync.services.record import Recorder, refresh_totals
+
+STOP_ASKED_EVERY_SECONDS = 1.0
+
+
+def never() -> bool:
+    return False
+
+
+def unwatched(task: SyncTask) -> None:
+    """Nobody follows the task here."""
+
+
+def run_slice(
+    task: SyncTask,
+    *,
+    leaving: Callable[[], bool] = never,
+    watch: Callable[[SyncTask], None] = unwatched,
+    seconds: float | None = None,
+) -> bool:
+    """Works on the task for about `seconds` (default SLICE_SECONDS); True when repositories still wait.
+
+    When `leaving` says True, what is under way is given back within seconds. `watch` is shown the task, with its
+    totals so far, several times a second.
+    """
+    task.start()
+    if not task.is_open or (task.stop_requested and finish(task)):
+        return False
+    try:
+        _Slice(task, leaving, watch).run(settings.SLICE_SECONDS if seconds is None else seconds)
+    except Cancelled:
+        return not task.stop_requested
+    except (OciError, CredentialKeyMissing) as error:
+        # Without a list of the source, or without a credential, nothing can be said about any repository.
+        task.close(Status.FAILED, str(error))
+        return False
+    return not finish(task) and task.repositories.filter(status=Status.WAITING).exists()
+
+
+class _Slice:
+    """One worker's turn at one task."""
+
+    def __init__(self, task: SyncTask, leaving: Callable[[], bool], watch: Callable[[SyncTask], None]) -> None:
+        self._task = task
+        self._watch = watch
+        self._leaving = leaving
+        self._spec = Spec.from_snapshot(task.snapshot)
+        self._stop = threading.Event()
+        self._token = str(uuid4())
+        self._recorder = Recorder(task, self._token)
+        self._asked_at = monotonic()
+        self._only_tags: dict[str, list[str]] = defaultdict(list)
+        for chosen in task.selection:
+            self._only_tags[chosen["repository"]].append(chosen["tag"])
+
+    def run(self, seconds: float) -> None:
+        source, target = self._open(self._task.source, "source"), self._open(self._task.target, "target")
+        try:
+            if self._task.repository_count is None:
+                plan_repositories(self._task, self._spec, self._only_tags or list_repositories(source, self._spec))
+            self._replicate(source, target, monotonic() + seconds)
+        finally:
+            self._recorder.flush()
+            source.client.close()
+            target.client.close()
+
+    def _replicate(self, source: Registry, target: Registry, deadline: float) -> None:
+        replication = Replication(
+            source,
+            target,
+            self._spec,
+            self._stop,
+            Limits(settings.REPOSITORIES_AT_ONCE, settings.RESOURCES_AT_ONCE),
+            same_instance=self._task.source_id == self._task.target_id,
+        )
+        for event in replication.run(self._claim_until(deadline), self._should_stop):
+            interrupted = self._recorder.record(event)
+            if interrupted is not None:
+                claims.give_back(interrupted, self._token)
+            self._watch(self._task)
+
+    def _open(self, instance: Instance | None, side: str) -> Registry:
+        if instance is None:
+            raise OciError(f"the {side} instance was deleted", side=side)
+        return open_registry(instance, side, cancelled=lambda: self._stop.is_set() or self._leaving())
+
+    def _claim_until(self, deadline: float) -> Iterator[RepositoryWork]:
+        while monotonic() < deadline and (row := claims.claim_next(self._task, self._token)) is not None:
+            self._recorder.open(row)
+            yield RepositoryWork(row.name, tuple(self._only_tags.get(row.name, ())))
+
+    def _should_stop(self) -> bool:
+        if monotonic() - self._asked_at >= STOP_ASKED_EVERY_SECONDS:
+            self._asked_at = monotonic()
+            self._task.refresh_from_db(fields=["stop_requested", "status"])
+        return self._task.stop_requested or not self._task.is_open or self._leaving()
+
+
+def plan_repositories(task: SyncTask, spec: Spec, names: "Iterator[str] | dict[str, list[str]]") -> None:
+    """Writes a row for each repository; the same names twice, by two workers at once, are one row each."""
+    rows = [TaskRepository(task=task, name=name, target_name=spec.target_repository(name)) for name in names]
+    TaskRepository.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
+    refresh_totals(task)
+
+
+def finish(task: SyncTask) -> bool:
+    """Closes the task when no repository is left to do. True when it has ended."""
+    with transaction.atomic():
+        fresh = SyncTask.objects.select_for_update().get(pk=task.pk)
+        rows = TaskRepository.objects.filter(task=task)
+        if fresh.stop_requested:
+            rows.filter(status=Status.WAITING).update(status=Status.STOPPED, reason="Stopped on request.")
+        if fresh.is_open and fresh.stop_requested and fresh.repository_count is None:
+            fresh.close(Status.STOPPED)
+        elif fresh.is_open and fresh.repository_count is not None and not rows.filter(status__in=OPEN).exists():
+            refresh_totals(fresh)
+            fresh.close(_end_of(fresh))
+    task.refresh_from_db()
+    return not task.is_open
+
+
+def _end_of(task: SyncTask) -> Status:
+    if task.repositories.filter(status=Status.STOPPED).exists():
+        return Status.STOPPED
+    if not task.failed and not task.repositories.filter(status=Status.FAILED).exists():
+        return Status.SUCCEEDED
+    return Status.PARTIAL if task.succeeded else Status.FAILED
+
+
+def sweep() -> list[SyncTask]:
+    """Mends what was lost, as often and by as many as may be; returns open tasks on which somebody must go on."""
+    claims.take_back()
+    unfinished = [task for task in SyncTask.objects.filter(status__in=OPEN) if not finish(task)]
+    return [
+        task
+        for task in unfinished
+        if task.repository_count is None or task.repositories.filter(status=Status.WAITING).exists()
+    ]

@@ -1,0 +1,112 @@
+"""How the pages write times, durations, rates and icons."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from sync.models import Status, SyncRule, SyncTask, TaskRepository
+from sync.oci.reference import NAMESPACE_TOP
+
+register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str, extra: str = "") -> SafeString:
+    """A symbol of static/icons.svg; the word beside it says the same."""
+    use = f"{static('icons.svg')}#{name}"
+    return format_html(
+        '<svg class="icon {}" aria-hidden="true" focusable="false"><use href="{}"></use></svg>', extra, use
+    )
+
+
+@register.filter
+def moment(when: datetime | None) -> SafeString | str:
+    """A point in time: in UTC as sent, rewritten by app.js into the reader's zone."""
+    return _time(when, "", "") if when else "—"
+
+
+@register.filter
+def ago(when: datetime | None) -> SafeString | str:
+    """How long since, with the point in time as title."""
+    return _time(when, _ago(timezone.now() - when), "ago") if when else "—"
+
+
+def _time(when: datetime, words: str, kind: str) -> SafeString:
+    utc = when.astimezone(UTC)
+    shown = f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+    machine = utc.isoformat(timespec="seconds")
+    return format_html('<time class="{}" datetime="{}" title="{}">{}</time>', kind, machine, shown, words or shown)
+
+
+def _ago(passed: timedelta) -> str:
+    minutes = int(passed.total_seconds()) // 60
+    if minutes < 1:
+        return "just now"
+    if minutes < 60:
+        return f"{minutes} min ago"
+    return f"{minutes // 60} h ago" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days ago"
+
+
+@register.filter
+def duration(spent: timedelta | None) -> str:
+    """`8 s`, `3 min 05 s`, `2 h 07 min`; a dash for what has not begun."""
+    if spent is None:
+        return "—"
+    minutes, seconds = divmod(max(0, int(spent.total_seconds())), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+
+
+@register.filter
+def success_rate(task: SyncTask) -> str:
+    """`n of m · p %`. 100 % only when everything is known, and the target holds all of it."""
+    if not task.planned:
+        return "nothing to do" if task.status == Status.SUCCEEDED else "—"
+    percent = task.success_percent or 0
+    if _knows_all(task):
+        return f"{task.succeeded} of {task.planned}\u00a0· {percent}\u00a0%"
+    return f"{task.succeeded} of at least {task.planned}\u00a0· {min(percent, 99)}\u00a0%"
+
+
+def _knows_all(task: SyncTask) -> bool:
+    """False while resources may be missing from the plan, as those of a repository whose tags could not be listed."""
+    failed = task.status in (Status.FAILED, Status.PARTIAL, Status.STOPPED)
+    return task.all_planned and not (failed and task.succeeded == task.planned)
+
+
+@register.filter
+def left(task: SyncTask) -> int:
+    """Planned resources without an outcome yet."""
+    return max(0, task.planned - task.done)
+
+
+@register.filter
+def has_resources(repository: TaskRepository) -> bool:
+    """Whether any outcome was worth a row: what was equal already is only counted."""
+    return repository.done > repository.unchanged
+
+
+@register.filter
+def types(rule: SyncRule | dict[str, Any]) -> str:
+    """The types that travel, of a rule or of a task's snapshot of one."""
+    kept = rule if isinstance(rule, dict) else rule.snapshot()
+    words = {"images": "images", "charts": "charts", "others": "other artifacts"}
+    return ", ".join(word for field, word in words.items() if kept[field]).capitalize()
+
+
+@register.filter
+def namespace(name: str) -> str:
+    return "top level" if name == NAMESPACE_TOP else name
+
+
+@register.filter
+def short_digest(digest: str) -> str:
+    algorithm, _, hexadecimal = digest.partition(":")
+    return f"{algorithm}:{hexadecimal[:12]}" if hexadecimal else digest

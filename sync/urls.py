@@ -1,0 +1,28 @@
+"""One URL per action. A new rule is made at `new-rule/`: `rules/new/` is the page of a rule named “new”."""
+
+from django.urls import path
+
+from sync.views import instances, rules, tasks
+
+urlpatterns = [
+    path("", instances.home, name="home"),
+    path("instances/", instances.instance_list, name="instances"),
+    path("instances/new/", instances.instance_new, name="instance-new"),
+    path("instances/test/", instances.instance_test, name="instance-test"),
+    path("instances/<str:name>/edit/", instances.instance_edit, name="instance-edit"),
+    path("instances/<str:name>/delete/", instances.instance_delete, name="instance-delete"),
+    path("i/<str:instance>/rules/", rules.rule_list, name="rules"),
+    path("i/<str:instance>/new-rule/", rules.rule_new, name="rule-new"),
+    path("i/<str:instance>/rules/<str:name>/", rules.triggering_logs, name="rule"),
+    path("i/<str:instance>/rules/<str:name>/edit/", rules.rule_edit, name="rule-edit"),
+    path("i/<str:instance>/rules/<str:name>/switch/", rules.rule_switch, name="rule-switch"),
+    path("i/<str:instance>/rules/<str:name>/sync/", rules.rule_sync, name="rule-sync"),
+    path("i/<str:instance>/rules/<str:name>/delete/", rules.rule_delete, name="rule-delete"),
+    path("i/<str:instance>/tasks/<int:task_id>/", tasks.task_page, name="task"),
+    path("i/<str:instance>/tasks/<int:task_id>/stop/", tasks.task_stop, name="task-stop"),
+    path(
+        "i/<str:instance>/tasks/<int:task_id>/repositories/<int:repository_id>/",
+        tasks.repository_page,
+        name="task-repository",
+    ),
+]

@@ -1,0 +1,106 @@
+"""What the views share: page or fragment, live parts, forms, and what follows a POST."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.paginator import Page, Paginator
+from django.db.models import Model, QuerySet
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.views.decorators.vary import vary_on_headers
+from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
+from django_htmx.middleware import HtmxDetails
+
+from sync.models import Status, SyncTask
+
+ROWS_A_PAGE = 50
+IDLE_SECONDS = 15
+Row = TypeVar("Row", bound=Model)
+
+# On every view that answers one URL with a page or with a fragment.
+page_or_fragment = vary_on_headers("HX-Request")
+
+
+class Request(HttpRequest):
+    """A request as the middleware hands it to the views: signed in, and told apart by htmx."""
+
+    user: User
+    htmx: HtmxDetails
+
+
+def wants_fragment(request: Request) -> bool:
+    return bool(request.htmx) and not (request.htmx.boosted or request.htmx.history_restore_request)
+
+
+def page_of(request: Request, rows: "QuerySet[Row]") -> "Page[Row]":
+    """The page of `rows` that the URL asks for; the nearest one when there is no such page."""
+    return Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
+
+
+def poll_seconds(task: SyncTask) -> int | None:
+    """Until the next look at a task: the longer it runs, the rarer. None once it has ended."""
+    if not task.is_open:
+        return None
+    if task.status == Status.WAITING or task.started_at is None:
+        return 5
+    minutes = (timezone.now() - task.started_at).total_seconds() / 60
+    return 2 if minutes < 1 else 5 if minutes < 10 else IDLE_SECONDS
+
+
+def poll_seconds_of_list(tasks: Iterable[SyncTask]) -> int:
+    """A list goes on looking when all its tasks have ended: new ones may come."""
+    return min((seconds for task in tasks if (seconds := poll_seconds(task))), default=IDLE_SECONDS)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A part of a page that asks for itself again. `url` tells the server what the reader has already."""
+
+    id: str
+    body: str
+    url: str
+    seconds: int | None
+
+
+def live_page(
+    request: Request, page: str, context: dict[str, Any], *, part: str, live_id: str, seconds: int | None
+) -> HttpResponse:
+    """The page, or for htmx its live part alone; 204 when the reader has just that already.
+
+    part: template of the live part. seconds: until the next poll, None when nothing changes any more.
+    """
+    body = render_to_string(part, context, request)
+    mark = hashlib.sha256(f"{seconds} {body}".encode()).hexdigest()[:16]
+    if wants_fragment(request) and request.GET.get("seen") == mark:
+        return HttpResponse(status=204)
+    query = request.GET.copy()
+    query["seen"] = mark
+    live = Live(live_id, body, f"{request.path}?{query.urlencode()}", seconds)
+    return render(request, "parts/_live.html" if wants_fragment(request) else page, {**context, "live": live})
+
+
+def form_page(request: Request, page: str, part: str, form: BaseForm, context: dict[str, Any]) -> HttpResponse:
+    """The page of a form; a refused form as 422, for htmx without the page around it."""
+    template = part if wants_fragment(request) else page
+    return render(request, template, {**context, "form": form}, status=422 if form.errors else 200)
+
+
+def saved(request: Request, url: str, message: str) -> HttpResponse:
+    """What follows a form that was accepted: another page."""
+    messages.success(request, message)
+    return HttpResponseClientRedirect(url) if request.htmx else HttpResponseRedirect(url)
+
+
+def acted(request: Request, url: str, message: str) -> HttpResponse:
+    """What follows a button: for htmx a message, and the live part of the page looks again; else another page."""
+    messages.success(request, message)
+    if not wants_fragment(request):
+        return HttpResponseRedirect(url)
+    return trigger_client_event(render(request, "parts/_toasts.html"), "refresh")

@@ -1,0 +1,96 @@
+"""Pages of instances: list, register, edit, test the connection, delete."""
+
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import retarget
+
+from sync import access
+from sync.forms import InstanceForm
+from sync.models import Instance, SyncRule
+from sync.services import configure, connect
+from sync.views.http import Request, form_page, page_or_fragment, saved, wants_fragment
+from sync.views.layout import Layout
+
+PAGE, PART = "instances/form.html", "instances/_form.html"
+
+
+@require_safe
+def home(request: Request) -> HttpResponse:
+    """The rules of the instance chosen last; with none, how to register the first."""
+    current = Layout(request).current
+    if current:
+        return redirect("rules", instance=current.name)
+    return render(request, "instances/first.html", {"may_register": access.is_platform_administrator(request.user)})
+
+
+@require_safe
+def instance_list(request: Request) -> HttpResponse:
+    if not Layout(request).instances:
+        return redirect("home")
+    instances = access.visible_instances(request.user).annotate(
+        rules_from=_count_of_rules("source"), rules_to=_count_of_rules("target")
+    )
+    return render(request, "instances/list.html", {"instances": instances})
+
+
+def _count_of_rules(side: str) -> Coalesce:
+    rules: QuerySet[SyncRule] = SyncRule.objects.filter(**{side: OuterRef("pk")}).order_by()
+    return Coalesce(Subquery(rules.values(side).annotate(count=Count("pk")).values("count")), 0)
+
+
+@page_or_fragment
+def instance_new(request: Request) -> HttpResponse:
+    access.require_platform_administrator(request.user)
+    return _save_or_ask(request, InstanceForm(request.POST or None), "")
+
+
+@page_or_fragment
+def instance_edit(request: Request, name: str) -> HttpResponse:
+    instance = access.get_instance_or_404(request.user, name)
+    return _save_or_ask(request, InstanceForm(request.POST or None, instance=instance), name)
+
+
+def _save_or_ask(request: Request, form: InstanceForm, editing: str) -> HttpResponse:
+    if form.is_valid():
+        instance = form.save(commit=False)
+        configure.save_instance(instance, form.new_password)
+        return saved(request, reverse("instances"), f"Instance {instance} is saved.")
+    return form_page(request, PAGE, PART, form, {"editing": editing})
+
+
+@require_POST
+@page_or_fragment
+def instance_test(request: Request) -> HttpResponse:
+    """What was tried with the values of the form and found. Nothing of the form is saved."""
+    access.require_platform_administrator(request.user)
+    editing = request.POST.get("editing", "")
+    stored = access.get_instance_or_404(request.user, editing) if editing else None
+    form = InstanceForm(request.POST, instance=stored)
+    if not form.is_valid():
+        return retarget(form_page(request, PAGE, PART, form, {"editing": editing}), "#instance-form")
+    findings = connect.test_connection(form.candidate())
+    template = "instances/_findings.html" if wants_fragment(request) else PAGE
+    return render(request, template, {"form": form, "editing": editing, "findings": findings})
+
+
+def instance_delete(request: Request, name: str) -> HttpResponse:
+    """GET asks, POST deletes; refused with the names of the rules while any uses the instance."""
+    instance = access.get_instance_or_404(request.user, name)
+    problem = ""
+    if request.method == "POST":
+        try:
+            configure.delete_instance(instance)
+        except configure.InUse as refusal:
+            problem = str(refusal)
+        else:
+            return saved(request, reverse("instances"), f"Instance {name} is deleted.")
+    return _ask_to_delete(request, instance, problem)
+
+
+def _ask_to_delete(request: Request, instance: Instance, problem: str) -> HttpResponse:
+    template = "instances/_delete.html" if wants_fragment(request) else "instances/delete.html"
+    return render(request, template, {"instance": instance, "problem": problem}, status=422 if problem else 200)

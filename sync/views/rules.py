@@ -1,0 +1,142 @@
+"""Pages of rules: the list of the current instance, create, configure, switch, Sync, delete, Triggering Logs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db.models import Max
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from sync import access
+from sync.forms import RuleForm
+from sync.models import OPEN, SyncRule, SyncTask, Trigger
+from sync.services import configure, connect, trigger
+from sync.views.http import (
+    Request,
+    acted,
+    form_page,
+    live_page,
+    page_of,
+    page_or_fragment,
+    poll_seconds_of_list,
+    saved,
+    wants_fragment,
+)
+from sync.views.layout import enter_instance
+
+
+@dataclass(frozen=True)
+class RuleRow:
+    rule: SyncRule
+    task: SyncTask | None
+
+
+@require_safe
+@page_or_fragment
+def rule_list(request: Request, instance: str) -> HttpResponse:
+    """The rules whose source is the current instance."""
+    source = enter_instance(request, instance)
+    page = page_of(request, SyncRule.objects.filter(source=source).select_related("target"))
+    tasks = _newest_tasks(page.object_list)
+    rows = [RuleRow(rule, tasks.get(rule.pk)) for rule in page.object_list]
+    return live_page(
+        request,
+        "rules/list.html",
+        {"instance": source, "rows": rows, "page": page},
+        part="rules/_table.html",
+        live_id="rules",
+        seconds=poll_seconds_of_list(tasks.values()),
+    )
+
+
+def _newest_tasks(rules: Iterable[SyncRule]) -> dict[int | None, SyncTask]:
+    """The newest task of each rule that has one, by the rule's key."""
+    of_rules = SyncTask.objects.filter(rule__in=[rule.pk for rule in rules]).order_by()
+    newest = of_rules.values("rule").annotate(newest=Max("pk")).values("newest")
+    return {task.rule_id: task for task in SyncTask.objects.filter(pk__in=newest)}
+
+
+@page_or_fragment
+def rule_new(request: Request, instance: str) -> HttpResponse:
+    source = enter_instance(request, instance)
+    return _save_or_ask(request, SyncRule(source=source), "Create Instance Synchronization Rule")
+
+
+@page_or_fragment
+def rule_edit(request: Request, instance: str, name: str) -> HttpResponse:
+    enter_instance(request, instance)
+    return _save_or_ask(request, access.get_rule_or_404(request.user, instance, name), f"Configuration of {name}")
+
+
+def _save_or_ask(request: Request, rule: SyncRule, title: str) -> HttpResponse:
+    source, name = rule.source, rule.name
+    form = RuleForm(
+        request.POST or None,
+        instance=rule,
+        targets=access.visible_instances(request.user),
+        namespaces=connect.namespaces(source),
+    )
+    if form.is_valid():
+        return _save(request, form)
+    context = {"instance": source, "title": title, "editing": name}
+    return form_page(request, "rules/form.html", "rules/_form.html", form, context)
+
+
+def _save(request: Request, form: RuleForm) -> HttpResponse:
+    rule = form.save(commit=False)
+    task = configure.save_rule(
+        rule, actor=request.user.get_username(), sync_now=form.cleaned_data.get("sync_now", False)
+    )
+    started = f" Task {task.pk} copies what is there now." if task else ""
+    return saved(request, reverse("rules", args=[rule.source.name]), f"Rule {rule.name} is saved.{started}")
+
+
+@require_POST
+def rule_switch(request: Request, instance: str, name: str) -> HttpResponse:
+    rule = access.get_rule_or_404(request.user, instance, name)
+    enabled = not rule.enabled
+    if "enable" in request.POST:
+        enabled = request.POST["enable"] == "true"
+    configure.switch_rule(rule, enabled)
+    message = f"Rule {name} is {'enabled' if enabled else 'disabled'}."
+    return acted(request, reverse("rules", args=[instance]), message)
+
+
+@require_POST
+def rule_sync(request: Request, instance: str, name: str) -> HttpResponse:
+    """Starts a run at once, of a disabled rule too; shows the one that waits or runs already."""
+    rule = access.get_rule_or_404(request.user, instance, name)
+    opened = trigger.open_task(rule, Trigger.MANUAL, actor=request.user.get_username())
+    before = f"Rule {name} is being synchronized already: task {opened.task.pk}."
+    message = f"Task {opened.task.pk} synchronizes rule {name}." if opened.created else before
+    return acted(request, reverse("task", args=[instance, opened.task.pk]), message)
+
+
+def rule_delete(request: Request, instance: str, name: str) -> HttpResponse:
+    """GET asks, POST deletes."""
+    rule = access.get_rule_or_404(request.user, instance, name)
+    if request.method == "POST":
+        configure.delete_rule(rule)
+        return saved(request, reverse("rules", args=[instance]), f"Rule {name} is deleted.")
+    running = SyncTask.objects.filter(rule=rule, status__in=OPEN).count()
+    template = "rules/_delete.html" if wants_fragment(request) else "rules/delete.html"
+    return render(request, template, {"rule": rule, "instance": rule.source, "running": running})
+
+
+@require_safe
+@page_or_fragment
+def triggering_logs(request: Request, instance: str, name: str) -> HttpResponse:
+    """One row per triggering of the rule, newest first."""
+    enter_instance(request, instance)
+    rule = access.get_rule_or_404(request.user, instance, name)
+    page = page_of(request, SyncTask.objects.filter(rule=rule))
+    return live_page(
+        request,
+        "rules/logs.html",
+        {"instance": rule.source, "rule": rule, "page": page},
+        part="rules/_logs.html",
+        live_id="logs",
+        seconds=poll_seconds_of_list(page.object_list),
+    )

@@ -1,0 +1,77 @@
+"""Pages of tasks: progress, what became of each repository and resource, Stop."""
+
+from django.db.models import Case, QuerySet, Value, When
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from sync import access
+from sync.models import OPEN, Status, SyncTask, TaskRepository, TaskResource
+from sync.services import trigger
+from sync.views.http import Request, acted, live_page, page_of, page_or_fragment, poll_seconds, wants_fragment
+from sync.views.layout import enter_instance
+
+URGENCY = {
+    TaskResource.Outcome.FAILED: 0,
+    TaskResource.Outcome.CONFLICT: 1,
+    TaskResource.Outcome.SUPERSEDED: 2,
+    TaskResource.Outcome.REMOVED: 3,
+    TaskResource.Outcome.COPIED: 4,
+}
+
+
+@require_safe
+@page_or_fragment
+def task_page(request: Request, instance: str, task_id: int) -> HttpResponse:
+    source = enter_instance(request, instance)
+    task = access.get_task_or_404(request.user, instance, task_id)
+    return live_page(
+        request,
+        "tasks/task.html",
+        {"instance": source, "task": task, "page": page_of(request, _failed_first(task))},
+        part="tasks/_progress.html",
+        live_id="progress",
+        seconds=poll_seconds(task),
+    )
+
+
+def _failed_first(task: SyncTask) -> QuerySet[TaskRepository]:
+    """Repositories with failures, then those at work, then the rest, each by name."""
+    urgency = Case(
+        When(status=Status.FAILED, then=Value(0)),
+        When(failed__gt=0, then=Value(0)),
+        When(status=Status.SYNCHRONIZING, then=Value(1)),
+        default=Value(2),
+    )
+    return TaskRepository.objects.filter(task=task).order_by(urgency, "name")
+
+
+@require_safe
+@page_or_fragment
+def repository_page(request: Request, instance: str, task_id: int, repository_id: int) -> HttpResponse:
+    """The resources of one repository of the task: opened in place on the task page, or a page of its own."""
+    source = enter_instance(request, instance)
+    task = access.get_task_or_404(request.user, instance, task_id)
+    repository = get_object_or_404(TaskRepository, task=task, pk=repository_id)
+    urgency = Case(*(When(outcome=outcome, then=Value(place)) for outcome, place in URGENCY.items()))
+    resources = TaskResource.objects.filter(repository=repository).order_by(urgency, "tag")
+    return live_page(
+        request,
+        "tasks/repository.html",
+        {"instance": source, "task": task, "repository": repository, "page": page_of(request, resources)},
+        part="tasks/_resources.html",
+        live_id=f"resources-{repository.pk}",
+        seconds=poll_seconds(task) if repository.status in OPEN else None,
+    )
+
+
+def task_stop(request: Request, instance: str, task_id: int) -> HttpResponse:
+    """GET asks, POST stops."""
+    task = access.get_task_or_404(request.user, instance, task_id)
+    if request.method == "POST":
+        stopping = trigger.stop_task(task)
+        message = f"Task {task.pk} is being stopped." if stopping else f"Task {task.pk} has ended already."
+        return acted(request, reverse("task", args=[instance, task.pk]), message)
+    template = "tasks/_stop.html" if wants_fragment(request) else "tasks/stop.html"
+    return render(request, template, {"instance": task.source, "task": task})

@@ -1,0 +1,33 @@
+"""Keys that the console makes for itself on first start, so that nobody runs it with a published one."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+
+def read_or_make(path: Path, make: Callable[[], str]) -> str:
+    """The key kept in `path`; made and stored there, readable by the owner only, when the file is missing.
+
+    Two processes may start at once: the first to link its file into place wins and both read the same key.
+    """
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(make())
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
+    return path.read_text().strip()
+
+
+def make_secret_key() -> str:
+    return secrets.token_urlsafe(50)
+
+
+def make_credential_key() -> str:
+    return Fernet.generate_key().decode()

@@ -1,0 +1,161 @@
+"""`python -m demo`, really run: one command, a filled registry, a console to sign in to, and nothing left behind."""
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from demo.content import one_more, push
+from sync.oci.client import Client
+from sync.oci.transport import Endpoint
+from tcrconsole.runner import PROJECT
+from tests.support import left_running, wait_until
+
+pytestmark = pytest.mark.usefixtures("registry_binary")
+
+
+@dataclass
+class Demo:
+    """A running demo on a data folder of its own."""
+
+    data_dir: Path
+    process: subprocess.Popen[bytes]
+    screen: Path
+
+    @property
+    def url(self) -> str:
+        return self.shown(r"answers at\s+(\S+)")
+
+    def registry(self, name: str) -> Client:
+        return Client(Endpoint(url=self.shown(rf"{name}\s+\S+\s+(http\S+)"), name=name))
+
+    def sign_in(self) -> requests.Session:
+        user, password = self.shown(r"Sign in as\s+(\S+)"), self.shown(r"with the password\s+(\S+)")
+        session = requests.Session()
+        session.get(f"{self.url}/login/", timeout=10)
+        form = {"username": user, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+        answer = session.post(f"{self.url}/login/", data=form, allow_redirects=False, timeout=10)
+        assert answer.status_code == 302, "the password on the screen does not open the door"
+        return session
+
+    def manage(self, *arguments: str) -> str:
+        command = [sys.executable, "manage.py", *arguments]
+        answer = subprocess.run(command, cwd=PROJECT, env=_environment(self.data_dir), capture_output=True, timeout=120)
+        assert answer.returncode == 0, answer.stderr.decode()
+        return answer.stdout.decode()
+
+    def end(self) -> None:
+        """Ctrl-C: within 10 seconds nothing may be left."""
+        begin = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(10) == 0
+        assert left_running(f"DATA_DIR={self.data_dir}") == []
+        assert time.monotonic() - begin < 10
+
+    def text(self) -> str:
+        return self.screen.read_text()
+
+    def shown(self, pattern: str) -> str:
+        found = re.search(pattern, self.text())
+        assert found, f"{pattern} is not on the screen:\n{self.text()}"
+        return found.group(1)
+
+
+@pytest.fixture
+def start_demo(tmp_path):
+    """start_demo(): a demo that is ready, always on the same data folder."""
+    started: list[Demo] = []
+
+    def start() -> Demo:
+        screen = tmp_path / f"screen-{len(started)}"
+        with screen.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "demo"],
+                cwd=PROJECT,
+                env=_environment(tmp_path / "data"),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        started.append(Demo(tmp_path / "data", process, screen))
+        wait_until(lambda: process.poll() is not None or "Try next" in screen.read_text(), 90, "the demo's welcome")
+        assert process.poll() is None, screen.read_text()
+        return started[-1]
+
+    yield start
+    for demo in started:
+        if demo.process.poll() is None:
+            demo.process.terminate()
+            demo.process.wait(15)
+
+
+def test_one_command_gives_a_console_over_two_registries(start_demo):
+    demo = start_demo()
+    assert len(list(demo.registry("guangzhou").catalog())) >= 13
+    assert list(demo.registry("frankfurt").catalog()) == []
+    page = demo.sign_in().get(demo.shown(r"open (http\S+)"), timeout=10)
+    assert page.status_code == 200
+    assert "images-to-frankfurt" in page.text
+    assert "charts-to-frankfurt" in page.text
+    demo.end()
+
+
+def test_what_the_screen_says_to_try_works(start_demo):
+    demo = start_demo()
+    demo.manage("bulk_sync", "--all", "--wait")
+    arrived = set(demo.registry("frankfurt").catalog())
+    assert {"mirror/web/nginx", "mirror/api/orders", "prod/charts/web"} <= arrived
+    push = [sys.executable, "-m", "demo", "push"]
+    subprocess.run(push, cwd=PROJECT, env=_environment(demo.data_dir), check=True, capture_output=True)
+    demo.manage("bulk_sync", "--all", "--wait")
+    assert "v3.0.0" in demo.registry("frankfurt").tags("mirror/web/frontend")
+    demo.end()
+
+
+def test_ended_while_a_task_runs_nothing_is_left(start_demo):
+    demo = start_demo()
+    push((one_more(number) for number in range(80)), demo.registry("guangzhou").endpoint.url)
+    demo.manage("bulk_sync", "--all")
+    wait_until(lambda: list(demo.registry("frankfurt").catalog()), 30, "the task's first repository")
+    demo.end()
+    with closing(sqlite3.connect(demo.data_dir / "db.sqlite3")) as database:
+        unfinished = database.execute("select count(*) from sync_synctask where finished_at is null").fetchone()
+    assert unfinished[0] > 0, "the tasks were too quick to be interrupted"
+
+
+def test_a_second_start_finds_its_data_again(start_demo):
+    first = start_demo()
+    password, address = (first.data_dir / "admin_password").read_text(), first.registry("guangzhou").endpoint
+    first.manage("bulk_sync", "--all", "--wait")
+    first.end()
+    second = start_demo()
+    assert "Filling" not in second.text()
+    assert (second.data_dir / "admin_password").read_text() == password
+    assert second.registry("guangzhou").endpoint == address
+    assert "mirror/web/nginx" in set(second.registry("frankfurt").catalog())
+    assert "charts-to-frankfurt" in second.sign_in().get(second.shown(r"open (http\S+)"), timeout=10).text
+    second.end()
+
+
+def test_a_second_demo_on_the_same_data_is_refused(start_demo):
+    demo = start_demo()
+    command = [sys.executable, "-m", "demo"]
+    answer = subprocess.run(command, cwd=PROJECT, env=_environment(demo.data_dir), capture_output=True, timeout=60)
+    assert answer.returncode == 1
+    assert b"runs already" in answer.stderr
+    demo.sign_in()
+
+
+def _environment(data_dir: Path) -> dict[str, str]:
+    """As in a person's shell: nothing of what this test run set for itself."""
+    own = ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "REDIS_URL", "PORT")
+    return {name: value for name, value in os.environ.items() if name not in own} | {"DATA_DIR": str(data_dir)}

@@ -1,0 +1,129 @@
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from sync.oci.client import Client, Endpoint
+from sync.oci.errors import Denied, NotFound, ProtocolViolation, RedirectRefused
+from sync.oci.list_api import parse_next_link, resolve_link
+from tests.fakes.registry import Answer, Received
+
+
+@pytest.mark.parametrize(
+    ("headers", "target"),
+    [
+        (['</v2/_catalog?last=b&n=2>; rel="next"'], "/v2/_catalog?last=b&n=2"),
+        (["</x>;rel=next"], "/x"),
+        (['</x>; REL="Next"'], "/x"),
+        (['</prev>; rel="prev", </x?a=1,2>; title="a, b"; rel="last next"'], "/x?a=1,2"),
+        (['</prev>; rel="prev"', "</x>; rel=next"], "/x"),
+        (['</x>; rel="nextish"'], ""),
+        (['</x>; title="rel=next"'], ""),
+        (["garbage"], ""),
+        ([], ""),
+    ],
+)
+def test_next_links(headers, target):
+    assert parse_next_link(headers) == target
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ("/v2/_catalog?n=2", "https://r.example:5/v2/_catalog?n=2"),
+        ("_catalog?next_page=%2fx", "https://r.example:5/v2/_catalog?next_page=%2fx"),
+        ("?last=b", "https://r.example:5/v2/_catalog?last=b"),
+        ("http://r.example/v2/_catalog?n=2", "https://r.example:5/v2/_catalog?n=2"),
+        ("https://R.example:5/v2/_catalog?n=2", "https://r.example:5/v2/_catalog?n=2"),
+        ("https://r.example//evil.example/x", "https://r.example:5//evil.example/x"),
+    ],
+)
+def test_links_stay_with_their_registry(link, expected):
+    assert resolve_link(link, "https://r.example:5/v2/_catalog?n=1", "https://r.example:5") == expected
+
+
+def test_links_to_other_hosts_are_refused():
+    with pytest.raises(RedirectRefused):
+        resolve_link("https://evil.example/v2/_catalog", "https://r.example/v2/_catalog", "https://r.example")
+
+
+def page(names: list[str], link: str = "") -> Answer:
+    return Answer(
+        headers={"Link": link} if link else {}, body=json.dumps({"repositories": names, "tags": names}).encode()
+    )
+
+
+def test_pages_follow_links(fake):
+    fake.script(
+        "GET",
+        "/v2/_catalog",
+        page(["a", "b"], f'<http://localhost:{fake.port}/x>; rel="prev", </v2/_catalog?p=2>;rel=next'),
+    )
+    fake.script("GET", "/v2/_catalog?p=2", page(["b", "c"], '<?p=3>; rel="next"'))
+    fake.script("GET", "/v2/_catalog?p=3", page([]))
+    assert list(Client(Endpoint(fake.url)).catalog()) == ["a", "b", "c"]
+    assert fake.requests[0].target == "/v2/_catalog?n=1000"
+
+
+def test_silent_ceiling_is_overcome_by_last(fake):
+    names = [f"v{number:03}" for number in range(250)]
+
+    def capped(request: Received) -> Answer:
+        last = parse_qs(urlsplit(request.target).query).get("last", [""])[0]
+        return page([name for name in names if name > last][:100])
+
+    fake.script("GET", "/v2/a/tags/list", capped)
+    assert list(Client(Endpoint(fake.url)).tags("a")) == names
+
+
+def test_registry_that_ignores_last_is_asked_once_more_and_no_name_comes_twice(fake):
+    names = [f"v{number}" for number in range(150)]
+    fake.script("GET", "/v2/a/tags/list", page(names))
+    assert list(Client(Endpoint(fake.url)).tags("a")) == names
+    assert len(fake.requests) == 2
+
+
+def test_short_list_costs_one_request(fake):
+    fake.script("GET", "/v2/a/tags/list", page(["v1"]))
+    assert list(Client(Endpoint(fake.url)).tags("a")) == ["v1"]
+    assert len(fake.requests) == 1
+
+
+def test_circle_of_links_ends(fake):
+    fake.script("GET", "/v2/_catalog", page(["a"], '</v2/_catalog?p=1>; rel="next"'))
+    with pytest.raises(ProtocolViolation, match="circle"):
+        list(Client(Endpoint(fake.url)).catalog())
+
+
+@pytest.mark.parametrize("body", [b'{"name":"a","tags":null}', b'{"name":"a"}', b'{"tags":[]}'])
+def test_no_tags(fake, body):
+    fake.script("GET", "/v2/a/tags/list", Answer(body=body))
+    assert list(Client(Endpoint(fake.url)).tags("a")) == []
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'"x"', b"[1]", b'{"tags":"x"}', b'{"tags":[1]}'])
+def test_what_is_no_list_is_an_error_not_an_empty_list(fake, body):
+    fake.script("GET", "/v2/a/tags/list", Answer(body=body))
+    with pytest.raises(ProtocolViolation):
+        list(Client(Endpoint(fake.url)).tags("a"))
+
+
+def test_unknown_repository(fake):
+    fake.script("GET", "/v2/a/tags/list", Answer(404, body=b'{"errors":[{"code":"NAME_UNKNOWN"}]}'))
+    with pytest.raises(NotFound) as caught:
+        list(Client(Endpoint(fake.url, name="prod"), side="source").tags("a"))
+    assert str(caught.value).startswith(
+        "Source prod: cannot list the tags of a: the registry answered 404 NAME_UNKNOWN. It may not exist, or"
+    )
+
+
+def test_missing_catalog_says_what_to_do(fake):
+    fake.script("GET", "/v2/_catalog", Answer(403))
+    with pytest.raises(Denied, match="name the repositories instead"):
+        list(Client(Endpoint(fake.url)).catalog())
+
+
+def test_web_page_is_no_registry(fake):
+    fake.script("GET", "/v2/", Answer(200, {"Content-Type": "text/html"}, b"<html>"))
+    with pytest.raises(ProtocolViolation, match="web page"):
+        Client(Endpoint(fake.url)).ping()
