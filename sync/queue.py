@@ -30,6 +30,10 @@ class Worker(SimpleWorker):
     On SIGTERM or SIGINT the job at hand gives back what it claimed and ends within seconds.
     """
 
+    def work(self, *args: Any, **options: Any) -> bool:
+        """Nothing here is enqueued for later: RQ's own scheduler, which a pool starts with each worker, stays away."""
+        return super().work(*args, **options | {"with_scheduler": False})
+
     def handle_warm_shutdown_request(self) -> None:
         _leaving.set()
 
