@@ -82,11 +82,24 @@ def push_one_more(data_dir: Path) -> int:
 
 
 def _registries(data_dir: Path) -> dict[str, RegistryServer]:
-    """The two registries, on the ports of the last time where these are free."""
     binary = find_registry_binary()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {
+        name: RegistryServer(binary, data_dir / f"registry-{name}", port)
+        for name, port in _choose_ports(data_dir).items()
+    }
+
+
+def _choose_ports(data_dir: Path) -> dict[str, int]:
+    """REGISTRY_PORTS ("5001,5002") as they are; else those of the last time, or others where these are taken."""
+    configured = os.environ.get("REGISTRY_PORTS", "")
+    if configured:
+        ports = configured.split(",")
+        if len(ports) != len(REGIONS) or not all(port.strip().isdigit() for port in ports):
+            raise LaunchError(f"REGISTRY_PORTS is {configured!r}: two port numbers with a comma between are expected.")
+        return dict(zip(REGIONS, map(int, ports), strict=True))
     preferred = _read_ports(data_dir) or {SOURCE: 5001, TARGET: 5002}
-    return {name: RegistryServer(binary, data_dir / f"registry-{name}", free_port(preferred[name])) for name in REGIONS}
+    return {name: free_port(preferred[name]) for name in REGIONS}
 
 
 def _read_ports(data_dir: Path) -> dict[str, int]:

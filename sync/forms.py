@@ -52,7 +52,7 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
         widgets = {"ca_certificate": forms.Textarea(attrs={"rows": 5, "class": "code", "spellcheck": "false"})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
         self._stored_url = self.instance.url if self.has_stored_password else ""
         if self.has_stored_password:
             self.fields["password"].help_text = "A password is stored. Blank: it stays as it is."
@@ -72,22 +72,21 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
     @property
     def connection_changed(self) -> bool:
         """The part of the form that is folded at first has something to show."""
+        usual = Instance()
         return any(
-            field.errors or str(field.value() or "") != self._default(field.name) for field in self.connection_fields
+            field.errors or str(field.value() or "") != str(getattr(usual, field.name) or "")
+            for field in self.connection_fields
         )
-
-    def _default(self, name: str) -> str:
-        return str(Instance._meta.get_field(name).get_default() or "")
 
     @property
     def new_password(self) -> str | None:
         """None: as it is; blank: remove it."""
         if self.cleaned_data.get("remove_password"):
             return ""
-        return self.cleaned_data["password"] or None
+        return self.cleaned_data.get("password") or None
 
     def _post_clean(self) -> None:
-        super()._post_clean()
+        super()._post_clean()  # type: ignore[misc]
         moved = self._stored_url and self.instance.url != self._stored_url
         if moved and self.new_password is None:
             # Else whoever may edit the address could have the stored password sent to a machine of theirs.
@@ -96,7 +95,7 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
     def candidate(self) -> Instance:
         """The instance as the form describes it, to try the connection with. Only an unchanged one keeps its identity,
         so that the health of the stored instance is not overwritten by that of another address."""
-        instance = copy.copy(self.instance)
+        instance: Instance = copy.copy(self.instance)
         if self.new_password is not None:
             instance.password = self.new_password
         if self.has_changed():
@@ -122,7 +121,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
     sync_now = forms.BooleanField(
         required=False,
         label="Also copy what is there now",
-        help_text="Runs Sync once. Otherwise only what is pushed from now on is copied, until somebody presses Sync.",
+        help_text="Runs Sync once, right after saving.",
     )
 
     class Meta:
@@ -141,8 +140,8 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             "with_referrers",
         )
         help_texts = {
-            "overwrite": "Recommended: off. A tag that exists in the target keeps its digest, so that what was released "
-            "there stays as it is. Applies to images and charts alike.",
+            "overwrite": "Recommended: off. A tag that exists in the target keeps its digest, so that what was "
+            "released there stays as it is. Applies to images and charts alike.",
             "target_namespace": "Blank: the same name as the source namespace. Created when it does not exist.",
         }
         field_classes = {"target": InstanceChoice}
@@ -158,7 +157,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
         }
 
     def __init__(self, *args: Any, targets: QuerySet[Instance], namespaces: Namespaces, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
         if self.instance.pk:
             del self.fields["sync_now"]
         self._offer_targets(targets)

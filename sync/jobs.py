@@ -8,13 +8,13 @@ from sync.services import execute, trigger
 
 
 def execute_task(task_id: int) -> None:
-    """Works on a task for one slice; enqueues the next one when something is left to do."""
+    """Works on a task for one slice; enqueues the next one, for any worker, when something is left to do."""
     close_old_connections()
     try:
         task = SyncTask.objects.get(pk=task_id)
     except SyncTask.DoesNotExist:
         return
-    if execute.run_slice(task, leaving=queue.leaving) and not queue.leaving():
+    if execute.run_slice(task, leaving=queue.leaving):
         queue.enqueue_task(task_id, trigger.queue_for(task))
 
 

@@ -1,6 +1,7 @@
 """The queue: the only module that knows django-rq. It carries ids and nothing else."""
 
 import logging
+import signal
 import threading
 from typing import Any
 from uuid import uuid4
@@ -33,6 +34,14 @@ class Worker(SimpleWorker):
     def work(self, *args: Any, **options: Any) -> bool:
         """Nothing here is enqueued for later: RQ's own scheduler, which a pool starts with each worker, stays away."""
         return super().work(*args, **options | {"with_scheduler": False})
+
+    def subscribe(self) -> None:
+        """Keeps signals away from RQ's listening thread: taken there, they would not wake the waiting main thread."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            super().subscribe()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def handle_warm_shutdown_request(self) -> None:
         _leaving.set()

@@ -87,19 +87,21 @@ class Runner(Manager):  # type: ignore[misc]  # honcho has no types
     def _end_in_order(self) -> None:
         self._wait(self._all_started, END_SECONDS)
         programs = self._processes.keys() - self._base
-        self._signal(programs, signal.SIGTERM)
+        # Only the programs themselves: they tell their own children. A child that is told twice at once may miss both,
+        # as one of its side threads can take the signals while its main thread goes on waiting.
+        self._signal(os.kill, programs, signal.SIGTERM)
         if not self._wait(lambda: programs <= self._gone(), END_SECONDS):
-            self._signal(programs, signal.SIGKILL)
-        self._signal(self._base, signal.SIGTERM)
+            self._signal(os.killpg, programs, signal.SIGKILL)
+        self._signal(os.killpg, self._base, signal.SIGTERM)
         if not self._wait(self._all_stopped, END_BASE_SECONDS):
-            self._signal(self._processes, signal.SIGKILL)
+            self._signal(os.killpg, self._processes, signal.SIGKILL)
 
-    def _signal(self, names: Collection[str], number: signal.Signals) -> None:
-        """Signal the process groups of those that have not ended."""
+    def _signal(self, send: Callable[[int, int], None], names: Collection[str], number: signal.Signals) -> None:
+        """Signal those that have not ended: by os.kill, or by os.killpg with all that they started."""
         for name in set(names) - self._gone():
             if pid := self._processes[name].get("pid"):
                 with suppress(ProcessLookupError):
-                    os.killpg(pid, number)
+                    send(pid, number)
 
     def _gone(self) -> set[str]:
         return {name for name, process in self._processes.items() if process.get("returncode") is not None}

@@ -1,8 +1,12 @@
 """What tests of several rooms share."""
 
+import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from http.client import HTTPConnection
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -12,6 +16,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+from demo.artifacts import digest_of
+from tests.fakes.registry import Answer, FakeRegistry, Received
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10.0, what: str = "the condition") -> None:
@@ -59,3 +66,51 @@ def left_running(mark: str) -> list[str]:
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return found
+
+
+class Judge:
+    """skopeo: what a registry holds, seen with another program's eyes. `name`: repository:tag or repository@digest."""
+
+    def __init__(self, program: Path) -> None:
+        self._program = program
+
+    def raw(self, url: str, name: str) -> bytes:
+        """The manifest, byte for byte; blank when there is none."""
+        answer = self._run("inspect", "--raw", "--tls-verify=false", _docker(url, name))
+        if answer.returncode and b"manifest unknown" not in answer.stderr and b"name unknown" not in answer.stderr:
+            raise AssertionError(answer.stderr.decode())
+        return answer.stdout
+
+    def digest(self, url: str, name: str) -> str:
+        body = self.raw(url, name)
+        return digest_of(body) if body else ""
+
+    def pull(self, url: str, name: str, folder: Path) -> list[str]:
+        """Pulls it whole, every platform of it; the digests (hex) of manifests and blobs that came along."""
+        answer = self._run("copy", "--all", "--src-tls-verify=false", _docker(url, name), f"dir:{folder}")
+        assert answer.returncode == 0, answer.stderr.decode()
+        return sorted(sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.name != "version")
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run([self._program, "--insecure-policy", *words], capture_output=True, check=False)
+
+
+def _docker(url: str, name: str) -> str:
+    return f"docker://{url.partition('://')[2]}/{name}"
+
+
+class Relay(FakeRegistry):
+    """Passes every request on to a real registry and records it; script() puts a fault in the way of some."""
+
+    def __init__(self, behind: str) -> None:
+        super().__init__()
+        self._host = behind.partition("://")[2]
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
+            self.script(method, "/", self.forward)
+
+    def forward(self, request: Received) -> Answer:
+        with closing(HTTPConnection(self._host, timeout=30)) as connection:
+            connection.request(request.method, request.target, request.body, dict(request.headers))
+            answer = connection.getresponse()
+            kept = {name: value for name, value in answer.getheaders() if name not in ("Date", "Connection")}
+            return Answer(answer.status, kept, answer.read())

@@ -8,7 +8,7 @@ from enum import StrEnum
 from sync.oci.client import Client
 from sync.oci.errors import ManifestError, NotFound
 from sync.oci.manifest import Kind, Manifest
-from sync.oci.reference import is_digest_tag, join_namespace
+from sync.oci.reference import InvalidReference, check_repository, is_digest_tag, join_namespace
 from sync.registries import Registry
 from sync.replication.spec import Spec
 
@@ -42,11 +42,23 @@ class Tags:
 
 
 def list_repositories(source: Registry, spec: Spec) -> Iterator[str]:
-    """Whole names of the repositories that match. Names that are spelled out need no listing."""
+    """Whole names of the repositories that match. Names that are spelled out need no listing.
+
+    Spelled out names that no repository can have are left out: they match nothing.
+    """
     literals = spec.repositories.literals()
     if literals is None:
         return (name for name in source.repositories(spec.source_namespace) if spec.selects(name))
-    return iter([join_namespace(spec.source_namespace, literal) for literal in dict.fromkeys(literals)])
+    whole = (join_namespace(spec.source_namespace, literal) for literal in dict.fromkeys(literals))
+    return (name for name in whole if spec.selects(name) and _can_be_repository(name))
+
+
+def _can_be_repository(name: str) -> bool:
+    try:
+        check_repository(name)
+    except InvalidReference:
+        return False
+    return True
 
 
 def list_tags(source: Client, spec: Spec, repository: str) -> Tags:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from sync.oci.errors import Cancelled, OciError
+from sync.oci.reference import InvalidReference
 from sync.registries import Registry
 from sync.replication.events import (
     BytesMoved,
@@ -206,6 +207,9 @@ def _failure(error: Exception, operation: str) -> OciError:
     """A fault in our own code fails the one resource it concerns, never the others, and is logged whole."""
     if isinstance(error, OciError):
         return error
+    if isinstance(error, InvalidReference):
+        hint = "No registry takes this name: compare the namespaces of the rule."
+        return OciError(str(error), operation=operation, hint=hint)
     log.exception("cannot %s", operation, exc_info=error)
     return OciError(
         f"an unexpected fault in the console ({type(error).__name__})",

@@ -3,6 +3,8 @@
 Order: blobs, child manifests, the manifest itself, what refers to it (signatures, SBOMs, attestations), the tag.
 """
 
+from collections.abc import Iterator
+
 from sync.oci.client import Client
 from sync.oci.errors import InvalidManifest, ManifestTooLarge
 from sync.oci.manifest import Manifest
@@ -44,11 +46,16 @@ class Transfer:
         return journey.manifests > 0
 
     def _subjects(self, journey: Journey, digest: str) -> list[str]:
-        """The digest, and its children when digest tags are left that may be theirs."""
+        """The digest, and all below it when digest tags are left that may be theirs."""
         if not journey.digest_tags - set(digest_tags(digest)):
             return [digest]
-        root = self._source.get_manifest(journey.source_repository, digest)
-        return [digest, *(child.digest for child in root.children)]
+        return [digest, *self._descendants(journey, digest)]
+
+    def _descendants(self, journey: Journey, digest: str, depth: int = 0) -> Iterator[str]:
+        for child in self._source.get_manifest(journey.source_repository, digest).children:
+            yield child.digest
+            if child.is_index and depth < MAX_DEPTH:
+                yield from self._descendants(journey, child.digest, depth + 1)
 
     def _bring_referrers(self, journey: Journey, root: Manifest) -> None:
         found = [self._referrers.find(journey, digest) for digest in (root.digest, *sorted(journey.sent))]

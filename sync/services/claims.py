@@ -42,8 +42,7 @@ def claim_next(task: SyncTask, token: str) -> TaskRepository | None:
 
 def _with_clean_slate(row: TaskRepository) -> TaskRepository:
     """What an earlier owner copied stays copied; everything else is looked at again."""
-    if row.attempts > 1:
-        row.resources.exclude(outcome=TaskResource.Outcome.COPIED).delete()
+    row.resources.exclude(outcome=TaskResource.Outcome.COPIED).delete()
     return row
 
 
@@ -54,12 +53,12 @@ def give_back(row: TaskRepository, token: str) -> None:
 
 
 def take_back() -> None:
-    """Rows of silent owners wait again; after three lost owners they fail."""
+    """Rows of silent owners wait again; after three lost owners they fail, counted as one resource: never 100 %."""
     silent = TaskRepository.objects.filter(status=Status.SYNCHRONIZING, heartbeat_at__lt=timezone.now() - SILENT_AFTER)
     lost = (
         f"Given up: {MAX_ATTEMPTS} workers were lost while they worked on this repository. Look at the workers' logs."
     )
     silent.filter(attempts__gte=MAX_ATTEMPTS).update(
-        status=Status.FAILED, claim="", failed=F("failed") + 1, reason=lost
+        status=Status.FAILED, claim="", planned=F("planned") + 1, failed=F("failed") + 1, reason=lost
     )
     silent.filter(attempts__lt=MAX_ATTEMPTS).update(status=Status.WAITING, claim="")

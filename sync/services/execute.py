@@ -49,7 +49,7 @@ def run_slice(
     try:
         _Slice(task, leaving, watch).run(settings.SLICE_SECONDS if seconds is None else seconds)
     except Cancelled:
-        return not task.stop_requested
+        return not finish(task)
     except (OciError, CredentialKeyMissing) as error:
         # Without a list of the source, or without a credential, nothing can be said about any repository.
         task.close(Status.FAILED, str(error))
@@ -77,7 +77,8 @@ class _Slice:
         source, target = self._open(self._task.source, "source"), self._open(self._task.target, "target")
         try:
             if self._task.repository_count is None:
-                plan_repositories(self._task, self._spec, self._only_tags or list_repositories(source, self._spec))
+                names = self._only_tags or self._until_stopped(list_repositories(source, self._spec))
+                plan_repositories(self._task, self._spec, names)
             self._replicate(source, target, monotonic() + seconds)
         finally:
             self._recorder.flush()
@@ -108,6 +109,13 @@ class _Slice:
         while monotonic() < deadline and (row := claims.claim_next(self._task, self._token)) is not None:
             self._recorder.open(row)
             yield RepositoryWork(row.name, tuple(self._only_tags.get(row.name, ())))
+
+    def _until_stopped(self, names: Iterator[str]) -> Iterator[str]:
+        """The names; raises Cancelled when the task is stopped while they are listed."""
+        for name in names:
+            if self._should_stop():
+                raise Cancelled("stopped on request")
+            yield name
 
     def _should_stop(self) -> bool:
         if monotonic() - self._asked_at >= STOP_ASKED_EVERY_SECONDS:

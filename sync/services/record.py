@@ -56,8 +56,8 @@ class Recorder:
 
     def open(self, row: TaskRepository) -> None:
         """A claimed repository, about which events will come."""
-        copied = row.resources.filter(outcome=TaskResource.Outcome.COPIED) if row.attempts > 1 else ()
-        self._sheets[row.name] = _Sheet(row, {resource.tag: resource.digest for resource in copied})
+        copied = row.resources.filter(outcome=TaskResource.Outcome.COPIED)
+        self._sheets[row.name] = _Sheet(row, dict(copied.values_list("tag", "digest")))
 
     def record(self, event: Event | Tick) -> TaskRepository | None:
         """Returns the repository when it was interrupted: the caller decides what becomes of it."""
@@ -142,7 +142,7 @@ def _note_resource(sheet: _Sheet, event: ResourceDone) -> None:
         return
     sheet.count(event.outcome)
     sheet.resources.append(_resource_row(sheet.row, event))
-    if event.outcome is Outcome.COPIED:
+    if event.outcome is Outcome.COPIED and event.digest != event.target_digest:
         sheet.deliveries.append((event.tag, event.digest))
 
 

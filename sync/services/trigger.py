@@ -56,7 +56,9 @@ def queue_for(task: SyncTask) -> str:
 
 def stop_task(task: SyncTask) -> bool:
     """A waiting task is Stopped at once, a running one within seconds. False when it had ended."""
-    asked = SyncTask.objects.filter(pk=task.pk, status__in=OPEN).update(stop_requested=True)
-    task.refresh_from_db()
-    task.stop_waiting()
+    # In one step: between the two a new task would find the old one neither to join nor gone.
+    with transaction.atomic():
+        asked = SyncTask.objects.filter(pk=task.pk, status__in=OPEN).update(stop_requested=True)
+        task.refresh_from_db()
+        task.stop_waiting()
     return bool(asked)

@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from demo.content import one_more, push
+from demo.registries import free_port
 from sync.oci.client import Client
 from sync.oci.transport import Endpoint
 from tcrconsole.runner import PROJECT
@@ -60,6 +61,7 @@ class Demo:
         assert self.process.wait(10) == 0
         assert left_running(f"DATA_DIR={self.data_dir}") == []
         assert time.monotonic() - begin < 10
+        assert "rc=-9" not in self.text(), "something did not end by itself and was killed"
 
     def text(self) -> str:
         return self.screen.read_text()
@@ -77,11 +79,15 @@ def start_demo(tmp_path):
 
     def start() -> Demo:
         screen = tmp_path / f"screen-{len(started)}"
+        # Other tests run consoles and registries at the same time: only the first start chooses the registries' ports.
+        ports = {"PORT": str(free_port())}
+        if not started:
+            ports["REGISTRY_PORTS"] = f"{free_port()},{free_port()}"
         with screen.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "demo"],
                 cwd=PROJECT,
-                env=_environment(tmp_path / "data"),
+                env=_environment(tmp_path / "data") | ports,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

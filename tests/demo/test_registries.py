@@ -70,11 +70,11 @@ def test_the_container_engine_stands_in_with_the_same_folder_and_port(tmp_path, 
     monkeypatch.setattr(registries, "_from_debian", lambda cache: None)
     monkeypatch.setattr(registries, "_on_path", lambda cache: None)
     wrapper = find_registry_binary(tmp_path / "cache")
-    server = RegistryServer(wrapper, tmp_path / "data", port=5001)
+    server = RegistryServer(wrapper, tmp_path / "data")
     with pytest.raises(RegistryUnavailable, match="ended at once"):
         server.start()
     run = (tmp_path / "called").read_text().splitlines()[-1]
-    assert f"-p 127.0.0.1:5001:5001 -v {tmp_path}/data:{tmp_path}/data" in run
+    assert f"-p 127.0.0.1:{server.port}:{server.port} -v {tmp_path}/data:{tmp_path}/data" in run
     assert run.endswith(f"registry:2 serve {tmp_path}/data/config.yml")
 
 

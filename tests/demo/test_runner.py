@@ -56,6 +56,16 @@ def test_what_others_stand_on_ends_last(run, told):
     assert screen().index("handed back") < screen().index("queue ends")
 
 
+def test_a_program_tells_its_children_itself(run):
+    """Told twice, once by the runner, a child with several threads may miss both signals."""
+    child = f"trap 'echo child told; exit' TERM; {FOREVER}"
+    process, screen = run({"worker": f"({child}) & trap 'wait; exit' TERM; {FOREVER}"}, {"queue": FOREVER})
+    wait_until(lambda: "welcome" in screen(), 20)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    assert "child told" not in screen()
+
+
 def test_one_that_ends_by_itself_is_named_and_ends_the_others(run):
     process, screen = run({"worker": "sleep 0.5; exit 3"}, {"queue": FOREVER})
     assert process.wait(20) == 1

@@ -1,0 +1,153 @@
+"""Instances: the first one, list, register, edit, test the connection, delete."""
+
+import pytest
+from django.urls import reverse
+
+from sync.models import Instance, SyncRule
+from tests.pages.html import attributes, by_id, elements, texts, words
+from tests.support import htpasswd
+
+SECRET = "correct horse battery"
+
+
+@pytest.fixture
+def values() -> dict[str, str]:
+    return {
+        "kind": "registry",
+        "name": "gz",
+        "region": "ap-guangzhou",
+        "url": "127.0.0.1:1",
+        "connect_timeout": "5",
+        "read_timeout": "5",
+        "max_connections": "4",
+    }
+
+
+def test_without_an_instance_the_page_explains_how_to_register_one(console):
+    page = console.get("/").content.decode()
+    assert texts(page, "h1") == ["Register your first instance"]
+    assert reverse("instance-new") in [attributes(link)["href"] for link in elements(page, "a")]
+    assert console.get("/instances/").headers["Location"] == "/"
+
+
+def test_list_shows_region_kind_address_health_and_rules(console, rule):
+    Instance.objects.filter(pk=rule.source.pk).update(healthy=False, health_reason="The connection was refused.")
+    page = console.get("/instances/").content.decode()
+    assert texts(page, "th")[:6] == ["Name", "Region", "Kind", "Address", "Health", "Rules"]
+    row = next(words(row) for row in elements(page, "tr") if "prod-gz" in words(row))
+    for shown in ("ap-guangzhou", "OCI registry", "http://127.0.0.1:1", "Problem", "1 from here", "0 to here"):
+        assert shown in row
+
+
+def test_register(console, values):
+    answer = console.post("/instances/new/", {**values, "username": "robot", "password": SECRET}, follow=True)
+    instance = Instance.objects.get()
+    assert (instance.name, instance.url, instance.password) == ("gz", "http://127.0.0.1:1", SECRET)
+    assert SECRET not in instance.encrypted_password
+    assert "Instance gz (ap-guangzhou) is saved." in texts(answer.content.decode(), "p")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("name", "", "Enter a name."),
+        ("name", "Prod", "Not a name"),
+        ("region", "", "Enter the region"),
+        ("url", "", "Enter the address."),
+        ("url", "ftp://registry.example", "ftp"),
+        ("url", "http://registry.example", "Plain HTTP is off"),
+        ("ca_certificate", "nonsense", "Not a certificate"),
+        ("proxy", "http://user:pw@proxy:3128", "without credentials"),
+        ("read_timeout", "0", "greater than or equal to 1"),
+    ],
+)
+def test_refused_values_are_explained_beside_the_field(console, values, field, value, said):
+    answer = console.post("/instances/new/", {**values, field: value})
+    page = answer.content.decode()
+    assert answer.status_code == 422 and not Instance.objects.exists()
+    assert said in words(by_id(page, f"id_{field}_error"))
+    control = attributes(by_id(page, f"id_{field}"))
+    assert f"id_{field}_error" in control["aria-describedby"] and control["aria-invalid"] == "true"
+
+
+def test_a_stored_password_is_never_rendered_and_stays_when_left_blank(console, values):
+    console.post("/instances/new/", {**values, "username": "robot", "password": SECRET})
+    page = console.get("/instances/gz/edit/").content.decode()
+    stored = Instance.objects.get().encrypted_password
+    assert SECRET not in page and stored not in page
+    assert attributes(by_id(page, "id_password")).get("value", "") == ""
+    console.post("/instances/gz/edit/", {**values, "username": "robot", "region": "elsewhere", "password": ""})
+    assert (Instance.objects.get().region, Instance.objects.get().password) == ("elsewhere", SECRET)
+
+
+def test_a_refused_form_does_not_send_the_typed_password_back(console, values):
+    answer = console.post("/instances/new/", {**values, "name": "", "username": "robot", "password": SECRET})
+    assert answer.status_code == 422 and SECRET not in answer.content.decode()
+
+
+def test_a_stored_password_can_be_removed(console, values):
+    console.post("/instances/new/", {**values, "username": "robot", "password": SECRET})
+    console.post("/instances/gz/edit/", {**values, "username": "", "remove_password": "on"})
+    assert Instance.objects.get().password == ""
+
+
+def test_a_stored_password_does_not_follow_to_another_address(console, values):
+    console.post("/instances/new/", {**values, "username": "robot", "password": SECRET})
+    elsewhere = {**values, "username": "robot", "url": "https://attacker.example"}
+    for url in ("/instances/gz/edit/", "/instances/test/"):
+        answer = console.post(url, {**elsewhere, "editing": "gz"})
+        assert answer.status_code == 422
+        assert "The address has changed" in words(by_id(answer.content.decode(), "id_password_error"))
+    assert Instance.objects.get().url == "http://127.0.0.1:1"
+
+
+def test_connection_test_tells_what_was_tried_and_saves_nothing(console, values, start_registry):
+    answer = console.post("/instances/test/", {**values, "url": start_registry().url}, headers={"HX-Request": "true"})
+    found = texts(answer.content.decode(), "li")
+    assert len(found) >= 3 and all(line.startswith("Yes") for line in found)
+    assert not Instance.objects.exists()
+
+
+def test_connection_test_of_a_registry_that_is_down_says_so_in_the_form(console, values):
+    page = console.post("/instances/test/", values).content.decode()
+    assert texts(page, "h1") == ["Register an instance"]
+    found = words(by_id(page, "findings"))
+    assert "No" in found and "refused" in found
+    assert attributes(by_id(page, "id_name"))["value"] == "gz"
+
+
+def test_connection_test_uses_the_stored_password_and_keeps_the_health(console, values, start_registry):
+    registry = start_registry(htpasswd=htpasswd("robot", SECRET))
+    stored = {**values, "url": registry.url, "username": "robot"}
+    console.post("/instances/new/", {**stored, "password": SECRET})
+    page = console.post("/instances/test/", {**stored, "editing": "gz", "password": ""}).content.decode()
+    assert "No" not in [text.split()[0] for text in texts(page, "li") if text]
+    assert Instance.objects.get().healthy is True
+
+
+def test_connection_test_refuses_a_wrong_password_plainly(console, values, start_registry):
+    registry = start_registry(htpasswd=htpasswd("robot", SECRET))
+    typed = {**values, "url": registry.url, "username": "robot", "password": "wrong-password"}
+    found = words(by_id(console.post("/instances/test/", typed).content.decode(), "findings"))
+    assert "No Credential accepted" in found and "wrong-password" not in found
+
+
+def test_a_refused_form_replaces_the_form_when_tested_in_place(console, values):
+    answer = console.post("/instances/test/", {**values, "name": ""}, headers={"HX-Request": "true"})
+    assert (answer.status_code, answer.headers["HX-Retarget"]) == (422, "#instance-form")
+    assert not texts(answer.content.decode(), "h1")
+
+
+def test_deleting_asks_first(console, source):
+    page = console.get("/instances/prod-gz/delete/").content.decode()
+    assert "Delete instance prod-gz (ap-guangzhou)?" in texts(page, "h1")
+    assert Instance.objects.exists()
+    console.post("/instances/prod-gz/delete/")
+    assert not Instance.objects.exists()
+
+
+@pytest.mark.parametrize("side", ["prod-gz", "prod-eu"])
+def test_deleting_an_instance_that_rules_use_is_refused_with_their_names(console, rule, side):
+    answer = console.post(f"/instances/{side}/delete/")
+    assert answer.status_code == 422 and "prod-gz/web" in answer.content.decode()
+    assert Instance.objects.count() == 2 and SyncRule.objects.exists()
