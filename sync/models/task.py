@@ -163,6 +163,11 @@ class TaskRepository(Counts):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def needless(self) -> bool:
+        """It turned out to hold nothing that the rule asks for, and does not count as a repository of the task."""
+        return self.status == Status.SUCCEEDED and not self.planned
+
 
 class TaskResource(models.Model):
     """One resource whose outcome is worth a row. What was equal already is only counted."""

@@ -19,7 +19,7 @@ def save_instance(instance: Instance, password: str | None) -> None:
 
 
 def delete_instance(instance: Instance) -> None:
-    """Refused while rules use it. Its tasks stay, to be found by their ID. Raises InUse."""
+    """Refused while rules use it. Its tasks stay, to be found by support staff. Raises InUse."""
     try:
         instance.delete()
     except ProtectedError as error:

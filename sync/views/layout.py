@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from sync import access
-from sync.models import Instance
+from sync.models import Instance, SyncRule
 from sync.services import health
 from sync.views.http import Request
 
@@ -42,12 +42,17 @@ class Layout:
 
     @cached_property
     def current(self) -> Instance | None:
-        """The instance of the path, else the one chosen last, else the first."""
+        """The instance of the path, else the one chosen last, else the first that has rules, else the first."""
         match = self._request.resolver_match
         named = match.kwargs.get("instance") if match else None
         name = named or self._request.session.get(SESSION_KEY)
         chosen = next((instance for instance in self.instances if instance.name == name), None)
-        return chosen or (None if named else next(iter(self.instances), None))
+        return chosen or (None if named else self._first)
+
+    @property
+    def _first(self) -> Instance | None:
+        with_rules = set(SyncRule.objects.filter(source__in=self.instances).values_list("source_id", flat=True))
+        return min(self.instances, key=lambda instance: instance.pk not in with_rules, default=None)
 
     @cached_property
     def choices(self) -> list[Choice]:

@@ -85,10 +85,8 @@ def _save_or_ask(request: Request, rule: SyncRule, title: str) -> HttpResponse:
 
 
 def _save(request: Request, form: RuleForm) -> HttpResponse:
-    rule = form.save(commit=False)
-    task = configure.save_rule(
-        rule, actor=request.user.get_username(), sync_now=form.cleaned_data.get("sync_now", False)
-    )
+    rule, sync_now = form.save(commit=False), form.cleaned_data.get("sync_now", False)
+    task = configure.save_rule(rule, actor=request.user.get_username(), sync_now=sync_now)
     started = f" Task {task.pk} copies what is there now." if task else ""
     return saved(request, reverse("rules", args=[rule.source.name]), f"Rule {rule.name} is saved.{started}")
 

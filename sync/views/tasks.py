@@ -37,11 +37,12 @@ def task_page(request: Request, instance: str, task_id: int) -> HttpResponse:
 
 
 def _failed_first(task: SyncTask) -> QuerySet[TaskRepository]:
-    """Repositories with failures, then those at work, then the rest, each by name."""
+    """Repositories with failures, then those at work, the rest, and those with nothing to do; each by name."""
     urgency = Case(
         When(status=Status.FAILED, then=Value(0)),
         When(failed__gt=0, then=Value(0)),
         When(status=Status.SYNCHRONIZING, then=Value(1)),
+        When(status=Status.SUCCEEDED, planned=0, then=Value(3)),
         default=Value(2),
     )
     return TaskRepository.objects.filter(task=task).order_by(urgency, "name")

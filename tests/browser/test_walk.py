@@ -24,7 +24,7 @@ def create_rule(page: Page, name: str, target: str = "frankfurt (eu-frankfurt)",
 
 
 def digest(skopeo: Path, reference: str) -> str:
-    command = [skopeo, "inspect", "--tls-verify=false", f"docker://{reference.removeprefix('http://')}"]
+    command = [str(skopeo), "inspect", "--tls-verify=false", f"docker://{reference.removeprefix('http://')}"]
     return str(json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["Digest"])
 
 

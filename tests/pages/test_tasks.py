@@ -194,13 +194,15 @@ def test_nothing_to_do_is_said(console, rule):
     assert any("Nothing to do" in text for text in texts(page, "p")) and "nothing to do" in texts(page, "span")
 
 
-def test_repositories_failed_ones_first_then_running_then_the_rest(console, rule):
+def test_repositories_failed_ones_first_then_running_then_the_rest_then_those_with_nothing_to_do(console, rule):
     task = make_task(rule, "synchronizing", started_at=timezone.now())
-    for name, status in (("a", "succeeded"), ("b", "waiting"), ("c", "synchronizing"), ("d", "failed")):
+    for name, status in (("b", "waiting"), ("c", "synchronizing"), ("d", "failed")):
         make_repository(task, name, status)
+    make_repository(task, "a", "succeeded", planned=1, unchanged=1)
+    make_repository(task, "0", "succeeded", planned=0)
     make_repository(task, "e", "partial", failed=1)
     page = console.get(url_of(task)).content.decode()
-    assert [words(head) for head in elements(page, "th") if attributes(head)["scope"] == "row"] == list("decab")
+    assert [words(head) for head in elements(page, "th") if attributes(head)["scope"] == "row"] == list("decab0")
 
 
 def test_fifty_repositories_a_page(console, rule):
