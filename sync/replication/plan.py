@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sync.oci.client import Client
-from sync.oci.errors import ManifestError, NotFound
+from sync.oci.errors import ManifestError, NotFound, OciError
 from sync.oci.manifest import Kind, Manifest
 from sync.oci.reference import InvalidReference, check_repository, is_digest_tag, join_namespace
 from sync.registries import Registry
@@ -61,16 +62,26 @@ def _can_be_repository(name: str) -> bool:
     return True
 
 
+@contextmanager
+def _taking_names(operation: str) -> Iterator[None]:
+    """A name that no registry takes, listed by the source or made by the rule, becomes an OciError like any other."""
+    try:
+        yield
+    except InvalidReference as error:
+        raise OciError(str(error), operation=operation, hint="Compare the namespaces of the rule.") from None
+
+
 def list_tags(source: Client, spec: Spec, repository: str) -> Tags:
-    """The tags of one repository. A repository that is not there has none."""
+    """The tags of one repository. A repository that is not there has none. Raises OciError."""
     matching: list[str] = []
     digest_tags: set[str] = set()
     try:
-        for tag in source.tags(repository):
-            if is_digest_tag(tag):
-                digest_tags.add(tag)
-            elif spec.tags.matches(tag):
-                matching.append(tag)
+        with _taking_names(f"list the tags of {repository}"):
+            for tag in source.tags(repository):
+                if is_digest_tag(tag):
+                    digest_tags.add(tag)
+                elif spec.tags.matches(tag):
+                    matching.append(tag)
     except NotFound:
         return Tags()
     return Tags(matching, frozenset(digest_tags))
@@ -114,6 +125,10 @@ class Planner:
 
     def decide(self, repository: str, tag: str) -> Decision:
         """Raises OciError, located on its side."""
+        with _taking_names(f"compare {repository}:{tag}"):
+            return self._decide(repository, tag)
+
+    def _decide(self, repository: str, tag: str) -> Decision:
         held = self._source.head_manifest(repository, tag)
         if held is None:
             return Decision(tag, Action.VANISHED)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from sync.oci.errors import Cancelled, OciError
-from sync.oci.reference import InvalidReference
 from sync.registries import Registry
 from sync.replication.events import (
     BytesMoved,
@@ -107,22 +106,20 @@ class Replication:
                             active += 1
                     if not active:
                         return
-                    for event in self._next_events():
-                        active -= isinstance(event, RepositoryDone)
-                        yield event
+                    event = self._next_event()
+                    active -= isinstance(event, RepositoryDone)
+                    yield event
                     if should_stop():
                         self._stop.set()
             finally:
                 if active:
                     self._stop.set()
 
-    def _next_events(self) -> Iterator[Event | Tick]:
+    def _next_event(self) -> Event | Tick:
         try:
-            yield self._events.get(timeout=TICK_SECONDS)
-            while True:
-                yield self._events.get_nowait()
+            return self._events.get(timeout=TICK_SECONDS)
         except Empty:
-            yield Tick()
+            return Tick()
 
     def _list_repository(self, pool: ThreadPoolExecutor, work: RepositoryWork) -> None:
         try:
@@ -207,9 +204,6 @@ def _failure(error: Exception, operation: str) -> OciError:
     """A fault in our own code fails the one resource it concerns, never the others, and is logged whole."""
     if isinstance(error, OciError):
         return error
-    if isinstance(error, InvalidReference):
-        hint = "No registry takes this name: compare the namespaces of the rule."
-        return OciError(str(error), operation=operation, hint=hint)
     log.exception("cannot %s", operation, exc_info=error)
     return OciError(
         f"an unexpected fault in the console ({type(error).__name__})",

@@ -108,7 +108,11 @@ def follow(tasks: Sequence[SyncTask], watch: Watch, deadline: float) -> bool:
 
 
 def execute_here(tasks: Sequence[SyncTask], watch: Watch, deadline: float) -> bool:
-    """Executes the tasks here, one after the other. At the deadline, or on Ctrl-C, what is left is stopped."""
+    """Executes the tasks here, one after the other. At the deadline, or on Ctrl-C, what is left is stopped.
+
+    False when the deadline (monotonic seconds) stopped something.
+    """
+    in_time = True
     for task in tasks:
         with _stopped_on_interrupt(task):
             while monotonic() < deadline and task.is_open:
@@ -117,7 +121,8 @@ def execute_here(tasks: Sequence[SyncTask], watch: Watch, deadline: float) -> bo
                     follow([task], watch, min(deadline, monotonic() + POLL_SECONDS))
         if task.is_open:
             _stop(task)
-    return monotonic() < deadline
+            in_time = False
+    return in_time
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,7 +35,8 @@ def plan(rule: SyncRule, selection: Sequence[tuple[str, str]] = ()) -> Iterator[
     source, target = open_registry(rule.source, "source"), open_registry(rule.target, "target")
     planner = Planner(source.client, target.client, spec)
     names = dict.fromkeys(repository for repository, _ in selection) or list_repositories(source, spec)
-    with ThreadPoolExecutor(settings.RESOURCES_AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(settings.RESOURCES_AT_ONCE)
+    with closing(source.client), closing(target.client), pool:
         for repository in names:
             try:
                 chosen = [tag for name, tag in selection if name == repository]

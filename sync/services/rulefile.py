@@ -10,6 +10,7 @@ import yaml
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from sync.credentials import CredentialKeyMissing
 from sync.models import Instance, SyncRule
 
 
@@ -116,6 +117,9 @@ class _Loading:
     def __init__(self) -> None:
         self.faults: list[str] = []
         self.report = Report()
+        # Instances of the file by name, and whether they are sound; rules of the file by source and name.
+        self._sound: dict[str, bool] = {}
+        self._rules: set[tuple[str, str]] = set()
 
     def read(self, text: str) -> dict[str, list[_Entry]]:
         try:
@@ -142,17 +146,25 @@ class _Loading:
 
     def load_instance(self, entry: _Entry) -> None:
         name = _required(entry, "name")
+        if name in self._sound:
+            raise _Fault(entry.line_of("name"), f"there is an instance “{name}” further up")
+        self._sound[name] = False
         instance = Instance.objects.filter(name=name).first() or Instance(name=name)
         _assign(instance, {key: value for key, value in entry.values.items() if not key.startswith("password_")})
         secret = _secret(entry)
-        if secret is not None and (instance.pk is None or instance.password != secret):
+        if secret is not None and not _has_password(instance, secret):
             instance.password = secret
-        self._save(instance, entry, {})
+        self._sound[name] = self._save(instance, entry, {})
 
     def load_rule(self, entry: _Entry) -> None:
         source = _mapping(_required(entry, "source"), SOURCE_KEYS)
         target = _mapping(_required(entry, "target"), TARGET_KEYS)
+        if not all(self._sound.get(part.values.get("instance", ""), True) for part in (source, target)):
+            return  # What is wrong with the instance is told already.
         name, instance = _required(entry, "name"), _instance(source)
+        if (instance.name, name) in self._rules:
+            raise _Fault(entry.line_of("name"), f"there is a rule “{instance.name}/{name}” further up")
+        self._rules.add((instance.name, name))
         rule = SyncRule.objects.filter(source=instance, name=name).first() or SyncRule(source=instance, name=name)
         own_words = ("source", "target", "resources", "instance", "namespace")
         _assign(rule, {key: value for key, value in (entry.values | source.values).items() if key not in own_words})
@@ -164,8 +176,8 @@ class _Loading:
             rule, entry, {**dict.fromkeys(SOURCE_KEYS, source), "source_namespace": source, "target_namespace": target}
         )
 
-    def _save(self, thing: Instance | SyncRule, entry: _Entry, parts: Mapping[str, _Entry]) -> None:
-        """`parts` tells which mapping of the entry a field stands in, for the line of a fault."""
+    def _save(self, thing: Instance | SyncRule, entry: _Entry, parts: Mapping[str, _Entry]) -> bool:
+        """Whether it is sound. `parts` tells which mapping of the entry a field stands in, for the line of a fault."""
         try:
             thing.full_clean()
         except ValidationError as error:
@@ -173,15 +185,16 @@ class _Loading:
                 key = FIELD_KEYS.get(name, name)
                 line = parts.get(name, entry).line_of(key)
                 self.faults += [f"line {line}: {key}: {sentence}" for sentence in sentences]
-            return
+            return False
         if thing.pk is None:
             self.report.created.append(str(thing))
         elif _differs_from_stored(thing):
             self.report.changed.append(str(thing))
         else:
             self.report.unchanged += 1
-            return
+            return True
         thing.save()
+        return True
 
 
 def _mapping(node: yaml.Node, keys: Mapping[str, type]) -> _Entry:
@@ -230,6 +243,13 @@ def _differs_from_stored(thing: Any) -> bool:
     stored = type(thing).objects.filter(pk=thing.pk).values().get()
     kept = (name for name in stored if name != "updated_at")
     return any(stored[name] != getattr(thing, name) for name in kept)
+
+
+def _has_password(instance: Instance, secret: str) -> bool:
+    try:
+        return instance.password == secret
+    except CredentialKeyMissing:
+        return False
 
 
 def _secret(entry: _Entry) -> str | None:

@@ -3,7 +3,7 @@
 import getpass
 import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
@@ -124,9 +124,12 @@ class Command(BaseCommand):
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if seconds <= 0:
-        raise ValueError
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise ArgumentTypeError(f"“{text}” is no number of seconds greater than 0")
     return seconds
 
 

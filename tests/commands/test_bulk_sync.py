@@ -1,0 +1,192 @@
+"""manage.py bulk_sync: which rules, what is printed, and the exit status."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from sync.models import Status, SyncTask, Trigger
+from sync.services.trigger import open_task
+from tests.fakes.registry import Answer
+from tests.replication.support import push, some_image
+from tests.services.support import make_rule, open_here
+from tests.support import Relay
+
+pytestmark = pytest.mark.django_db
+
+NUMBERS = ["repositories", "planned", "copied", "unchanged", "conflict", "failed"]
+KEYS = ["id", "rule", "status", *NUMBERS, "bytes", "seconds"]
+
+
+def bulk_sync(*words):
+    """Exit status, standard output and standard error."""
+    out, err = StringIO(), StringIO()
+    try:
+        call_command("bulk_sync", *words, stdout=out, stderr=err)
+    except CommandError as error:
+        return error.returncode, out.getvalue(), str(error)
+    except SystemExit as left:
+        return left.code, out.getvalue(), err.getvalue()
+    return 0, out.getvalue(), err.getvalue()
+
+
+def synchronize(*words):
+    """Exit status and the tasks as --json tells them."""
+    code, out, _ = bulk_sync("--foreground", "--json", *words)
+    document = json.loads(out)
+    assert list(document) == ["tasks"]
+    return code, document["tasks"]
+
+
+def test_all_is_well(rule, namespace, source, target, judge):
+    image = push(source, f"{namespace}/web", "v1", some_image())
+    code, (told,) = synchronize("--all")
+    assert (code, list(told)) == (0, KEYS)
+    task = SyncTask.objects.get()
+    assert (told["id"], told["rule"], told["status"]) == (task.pk, "guangzhou/everything", "succeeded")
+    assert [told[key] for key in NUMBERS] == [1, 1, 1, 0, 0, 0]
+    assert told["bytes"] == sum(len(blob.data) for blob in image.blobs)
+    assert told["seconds"] > 0
+    assert (task.trigger, bool(task.actor)) == (Trigger.COMMAND, True)
+    assert judge.digest(target, f"{namespace}/web:v1") == image.digest
+    code, (told,) = synchronize("--all")
+    assert (code, told["unchanged"], told["copied"]) == (0, 1, 0)
+
+
+def test_a_conflict_is_status_3(rule, namespace, source, target):
+    for url in (source, target):
+        push(url, f"{namespace}/web", "v1", some_image())
+    code, (told,) = synchronize("--all")
+    assert (code, told["conflict"], told["status"]) == (3, 1, "succeeded")
+
+
+def test_a_failure_is_status_1_even_beside_conflicts(rule, namespace, source, target):
+    for url in (source, target):
+        push(url, f"{namespace}/web", "v1", some_image())
+    push(source, f"{namespace}/closed", "v1", some_image())
+    with Relay(source) as relay:
+        relay.script("GET", f"/v2/{namespace}/closed/tags/list", Answer(403))
+        rule.source.url = relay.url
+        rule.source.save()
+        code, (told,) = synchronize("--all")
+        assert (code, told["conflict"], told["failed"]) == (1, 1, 1)
+        code, out, _ = bulk_sync("--foreground", "--all")
+    assert code == 1
+    assert "1 failed" in out
+    assert f"{namespace}/closed:*: Source guangzhou: cannot list the tags" in out
+
+
+def test_a_source_that_is_down_is_status_1(rule, source):
+    with Relay(source) as gone:
+        pass
+    rule.source.url = gone.url
+    rule.source.save()
+    code, out, _ = bulk_sync("--foreground", "--all")
+    assert code == 1
+    assert "the connection was refused" in out
+    assert "Check the address" in out
+
+
+@pytest.mark.usefixtures("valkey")
+def test_waiting_too_long_is_status_4_and_the_task_goes_on_waiting(rule):
+    code, out, err = bulk_sync("--all", "--wait", "--json", "--timeout", "0.1")
+    assert code == 4
+    assert json.loads(out)["tasks"][0]["status"] == "waiting"
+    assert "No worker is running" in err
+    assert SyncTask.objects.get().status == Status.WAITING
+
+
+def test_executing_too_long_is_status_4_and_the_task_is_stopped(rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    code, (told,) = synchronize("--all", "--timeout", "0.000001")
+    assert (code, told["status"]) == (4, "stopped")
+
+
+@pytest.mark.usefixtures("valkey")
+def test_without_waiting_the_tasks_are_queued(rule):
+    code, out, _ = bulk_sync("--all", "--json")
+    assert (code, json.loads(out)["tasks"][0]["status"]) == (0, "waiting")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "Say which rules: --rule NAME, --instance NAME or --all."),
+        (["--rule", "nothing"], "There is no rule “nothing”."),
+        (["--rule", "frankfurt/everything"], "There is no rule “frankfurt/everything”."),
+        (["--instance", "paris"], "There is no instance “paris”."),
+        (["--instance", "frankfurt"], "No enabled rule"),
+        (["--all", "--resource", "web"], "“web” is not REPOSITORY:TAG"),
+        (["--all", "--resource", "elsewhere/web:v1"], "None of the chosen rules covers elsewhere/web:v1"),
+    ],
+)
+def test_wrong_use_is_status_2_with_a_sentence(words, told, rule):
+    code, out, err = bulk_sync(*words)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert not SyncTask.objects.exists()
+
+
+def test_rules_by_name_and_instance(rule, guangzhou, frankfurt, namespace):
+    make_rule(guangzhou, frankfurt, name="second", source_namespace=namespace, enabled=False)
+    make_rule(frankfurt, guangzhou, source_namespace=namespace)
+
+    def chosen(*words):
+        return [task["rule"] for task in synchronize(*words)[1]]
+
+    code, _, err = bulk_sync("--rule", "everything")
+    assert (code, "write INSTANCE/everything" in err) == (2, True)
+    assert chosen("--rule", "frankfurt/everything") == ["frankfurt/everything"]
+    assert chosen("--rule", "everything", "--instance", "guangzhou") == ["guangzhou/everything"]
+    assert chosen("--instance", "guangzhou") == ["guangzhou/everything"]
+    assert chosen("--rule", "second") == ["guangzhou/second"]
+    assert chosen("--rule", "second", "--rule", "second") == ["guangzhou/second"]
+    assert chosen("--all") == ["frankfurt/everything", "guangzhou/everything"]
+
+
+def test_chosen_resources(rule, namespace, source, target, judge):
+    for name in ("web", "api"):
+        for tag in ("v1", "v2"):
+            push(source, f"{namespace}/{name}", tag, some_image())
+    chosen = [f"{namespace}/web:v1", f"{namespace}/api:v2"]
+    code, (told,) = synchronize("--all", "--resource", chosen[0], "--resource", chosen[1])
+    assert (code, told["planned"], told["copied"]) == (0, 2, 2)
+    assert all(judge.digest(target, name) for name in chosen)
+    assert judge.digest(target, f"{namespace}/web:v2") == ""
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_dry_run_tells_the_plan_and_changes_nothing(as_json, rule, namespace, source, target, judge):
+    image = push(source, f"{namespace}/web", "v1", some_image())
+    code, out, _ = bulk_sync("--all", "--dry-run", *(["--json"] if as_json else []))
+    assert code == 0
+    if as_json:
+        (plan,) = json.loads(out)["plans"]
+        (resource,) = plan["resources"]
+        assert (plan["rule"], plan["copy"], plan["failed"]) == ("guangzhou/everything", 1, 0)
+        assert (resource["repository"], resource["tag"], resource["action"]) == (f"{namespace}/web", "v1", "copy")
+        assert resource["digest"] == image.digest
+    else:
+        assert "1 copy" in out
+        assert f"{namespace}/web:v1 -> {namespace}/web:v1  copy" in out
+    assert not SyncTask.objects.exists()
+    assert judge.digest(target, f"{namespace}/web:v1") == ""
+
+
+def test_a_dry_run_without_a_source_is_status_1(rule, source):
+    with Relay(source) as gone:
+        pass
+    rule.source.url = gone.url
+    rule.source.save()
+    code, out, err = bulk_sync("--all", "--dry-run", "--json")
+    assert (code, out) == (1, "")
+    assert "guangzhou/everything: Source guangzhou" in err
+
+
+def test_a_task_that_waits_already_is_executed_and_not_made_twice(rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    waiting = open_here(rule)
+    code, (told,) = synchronize("--all")
+    assert (code, told["id"], told["copied"]) == (0, waiting.pk, 1)
+    assert open_task(rule, Trigger.MANUAL, enqueue=False).created

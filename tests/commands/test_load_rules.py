@@ -1,0 +1,43 @@
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from sync.models import Instance
+
+pytestmark = pytest.mark.django_db
+
+FILE = 'instances: [{name: a, region: eu, url: "https://a.example"}]\n'
+
+
+def test_what_was_done_is_told(tmp_path):
+    path = tmp_path / "rules.yaml"
+    for text, told in (
+        (FILE, "created a (eu)\n1 created, 0 changed, 0 as they were.\n"),
+        (FILE, "0 created, 0 changed, 1 as they were.\n"),
+        (FILE.replace("eu", "us"), "changed a (us)\n0 created, 1 changed, 0 as they were.\n"),
+    ):
+        path.write_text(text)
+        out = StringIO()
+        call_command("load_rules", path, stdout=out)
+        assert out.getvalue() == told
+
+
+def test_a_refused_file_names_file_and_line(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(FILE + "\nrules: 5\n")
+    with pytest.raises(CommandError) as refused:
+        call_command("load_rules", path)
+    assert refused.value.returncode == 1
+    assert str(refused.value) == f"{path}, line 3: “rules” must be a list\nNothing was changed."
+    assert not Instance.objects.exists()
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_file_that_cannot_be_read(content, tmp_path):
+    path = tmp_path / "rules.yaml"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(CommandError, match="cannot be read") as refused:
+        call_command("load_rules", path)
+    assert refused.value.returncode == 2

@@ -1,0 +1,34 @@
+import pytest
+
+from sync.oci.manifest import Kind
+from tests.replication.support import spec
+
+
+@pytest.mark.parametrize(
+    ("rule", "repository", "arrives_as"),
+    [
+        ({"source_namespace": "prod"}, "prod/web/nginx", "prod/web/nginx"),
+        ({"source_namespace": "prod", "target_namespace": "mirror"}, "prod/web/nginx", "mirror/web/nginx"),
+        ({"source_namespace": "prod/web", "target_namespace": "m/i/r"}, "prod/web/nginx", "m/i/r/nginx"),
+        ({"source_namespace": "prod/web"}, "prod/webby/nginx", None),
+        ({"source_namespace": "prod"}, "prod", None),
+        ({"source_namespace": "prod"}, "production/nginx", None),
+        ({"source_namespace": "/"}, "hello", "hello"),
+        ({"source_namespace": "/"}, "prod/hello", None),
+        ({"source_namespace": "/", "target_namespace": "mirror"}, "hello", "mirror/hello"),
+        ({"source_namespace": "prod", "target_namespace": "/"}, "prod/web/nginx", "web/nginx"),
+        ({"source_namespace": "prod", "repositories": "web/.*"}, "prod/web/nginx", "prod/web/nginx"),
+        ({"source_namespace": "prod", "repositories": "prod/web/.*"}, "prod/web/nginx", None),
+        ({"source_namespace": "prod", "exclude_repositories": "web/.*"}, "prod/web/nginx", None),
+    ],
+)
+def test_which_repositories_are_selected_and_where_they_arrive(rule, repository, arrives_as):
+    chosen = spec(**rule)
+    assert chosen.selects(repository) is (arrives_as is not None)
+    if arrives_as:
+        assert chosen.target_repository(repository) == arrives_as
+
+
+def test_the_chosen_types():
+    assert spec(images=True, charts=False, others=False).kinds == {Kind.IMAGE}
+    assert spec(images=False, charts=True, others=True).kinds == {Kind.CHART, Kind.OTHER}

@@ -1,0 +1,50 @@
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from django.core.cache import cache
+from django.db import connection, connections
+
+from sync.models import Instance, SyncRule
+from tests.registries import judge, namespace, quick_backoff, source, target
+from tests.services.support import make_instance, make_rule
+
+__all__ = ["judge", "namespace", "quick_backoff", "source", "target"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    cache.clear()
+
+
+@pytest.fixture
+def guangzhou(db: None, source: str) -> Instance:
+    return make_instance("guangzhou", source)
+
+
+@pytest.fixture
+def frankfurt(db: None, target: str) -> Instance:
+    return make_instance("frankfurt", target)
+
+
+@pytest.fixture
+def rule(guangzhou: Instance, frankfurt: Instance, namespace: str) -> SyncRule:
+    """Everything of the test's own namespace, from guangzhou to frankfurt."""
+    return make_rule(guangzhou, frankfurt, source_namespace=namespace, others=True)
+
+
+@pytest.fixture
+def threads_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
+    """A database that threads write to at once. SQLite's in memory is for one: the threads get a copy in a file."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()
+    with closing(sqlite3.connect(tmp_path / "db.sqlite3")) as copy:
+        connection.connection.backup(copy)
+    described = connections.databases["default"]
+    in_memory, described["NAME"] = described["NAME"], str(tmp_path / "db.sqlite3")
+    yield
+    described["NAME"] = in_memory

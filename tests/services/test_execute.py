@@ -1,0 +1,253 @@
+"""A task from its start to its end: statuses, numbers, what is written down."""
+
+import pytest
+import requests
+
+from sync.models import Delivery, Status, SyncTask, TaskResource
+from sync.services.execute import run_slice
+from tests.fakes.registry import Answer
+from tests.replication import support
+from tests.replication.support import push, some_image
+from tests.services.support import open_here, run
+from tests.support import Relay
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_backoff")]
+
+
+def push_broken(url, repository, tag):
+    image = push(url, repository, tag, some_image())
+    assert requests.delete(f"{url}/v2/{repository}/blobs/{image.blobs[-1].digest}", timeout=10).ok
+    return image
+
+
+@pytest.mark.parametrize(
+    ("good", "broken", "differing", "status", "percent"),
+    [
+        (2, 0, 0, Status.SUCCEEDED, 100),
+        (2, 1, 0, Status.PARTIAL, 66),
+        (0, 2, 0, Status.FAILED, 0),
+        (1, 0, 1, Status.SUCCEEDED, 50),
+        (0, 0, 1, Status.SUCCEEDED, 0),
+        (0, 0, 0, Status.SUCCEEDED, None),
+    ],
+)
+def test_the_status_and_the_numbers_of_a_task(
+    good, broken, differing, status, percent, rule, namespace, source, target
+):
+    for number in range(good):
+        push(source, f"{namespace}/good", f"v{number}", some_image())
+    for number in range(broken):
+        push_broken(source, f"{namespace}/broken", f"v{number}")
+    for number in range(differing):
+        push(source, f"{namespace}/differs", f"v{number}", some_image())
+        push(target, f"{namespace}/differs", f"v{number}", some_image())
+    task = run(rule)
+    assert (task.status, task.success_percent) == (status, percent)
+    assert (task.planned, task.copied, task.failed, task.conflict) == (
+        good + broken + differing,
+        good,
+        broken,
+        differing,
+    )
+    assert task.repository_count == sum(map(bool, (good, broken, differing)))
+    assert task.time_spent is not None
+    assert task.time_spent.total_seconds() > 0
+
+
+def test_a_failure_tells_all_that_is_known(rule, namespace, source):
+    image = push_broken(source, f"{namespace}/web", "v1")
+    task = run(rule)
+    (resource,) = TaskResource.objects.filter(repository__task=task)
+    assert (resource.tag, resource.outcome, resource.digest) == ("v1", "failed", "")
+    assert (resource.side, resource.http_status, resource.code) == ("source", 404, "BLOB_UNKNOWN")
+    assert resource.operation == f"read blob {namespace}/web@{image.blobs[-1].digest}"
+    assert "Source guangzhou" in resource.reason
+    assert resource.hint
+    assert not resource.retryable
+    assert task.repositories.get().reason.startswith("Source guangzhou")
+
+
+def test_a_conflict_keeps_both_digests(rule, namespace, source, target):
+    ours, theirs = (push(url, f"{namespace}/web", "v1", some_image()) for url in (source, target))
+    (resource,) = TaskResource.objects.filter(repository__task=run(rule))
+    assert (resource.outcome, resource.digest, resource.target_digest) == ("conflict", ours.digest, theirs.digest)
+
+
+def test_a_second_run_writes_no_row_and_leaves_deliveries_as_they_are(rule, namespace, source):
+    for tag in ("v1", "v2"):
+        push(source, f"{namespace}/web", tag, some_image())
+    first = run(rule)
+    deliveries = list(Delivery.objects.values())
+    assert {(one["repository"], one["tag"]) for one in deliveries} == {
+        (f"{namespace}/web", tag) for tag in ("v1", "v2")
+    }
+    second = run(rule)
+    assert (second.status, second.unchanged, second.copied, second.success_percent) == (Status.SUCCEEDED, 2, 0, 100)
+    assert (second.moved_bytes, first.moved_bytes > 0) == (0, True)
+    assert not TaskResource.objects.filter(repository__task=second).exists()
+    assert list(Delivery.objects.values()) == deliveries
+
+
+def test_a_delivery_follows_the_digest(rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    run(rule)
+    before = Delivery.objects.get()
+    image = push(source, f"{namespace}/web", "v1", some_image())
+    rule.overwrite = True
+    rule.save()
+    run(rule)
+    after = Delivery.objects.get()
+    assert (after.pk, after.digest) == (before.pk, image.digest)
+    assert after.delivered_at > before.delivered_at
+
+
+def test_a_late_signature_is_no_new_delivery(rule, namespace, source):
+    image = push(source, f"{namespace}/web", "v1", some_image())
+    run(rule)
+    before = list(Delivery.objects.values())
+    support.sign(source, f"{namespace}/web", image)
+    assert run(rule).copied == 1
+    assert list(Delivery.objects.values()) == before
+
+
+def test_what_the_rule_does_not_ask_for_is_counted_apart(rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    push(source, f"{namespace}/charts", "1.0.0", support.some_chart())
+    rule.charts = False
+    rule.save()
+    task = run(rule)
+    assert (task.planned, task.copied, task.repository_count) == (1, 1, 1)
+    assert task.repositories.get(name=f"{namespace}/charts").left_out == 1
+
+
+def test_a_chosen_tag_that_is_gone_is_noted(rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    task = run(rule, selection=[(f"{namespace}/web", "v1"), (f"{namespace}/web", "gone")])
+    assert (task.status, task.planned, task.copied) == (Status.SUCCEEDED, 1, 1)
+    assert task.repositories.get().vanished == 1
+
+
+def test_a_repository_that_cannot_be_listed_is_never_a_hundred_percent(rule, namespace, source):
+    for name in ("closed", "open"):
+        push(source, f"{namespace}/{name}", "v1", some_image())
+    with Relay(source) as relay:
+        relay.script("GET", f"/v2/{namespace}/closed/tags/list", Answer(403))
+        rule.source.url = relay.url
+        rule.source.save()
+        task = run(rule)
+    assert (task.status, task.copied, task.failed, task.success_percent) == (Status.PARTIAL, 1, 1, 50)
+
+
+def test_a_source_that_lists_nothing_to_us_fails_the_task_with_the_next_step(rule, source):
+    with Relay(source) as relay:
+        relay.script("GET", "/v2/_catalog", Answer(401))
+        rule.source.url = relay.url
+        rule.source.save()
+        task = run(rule)
+    assert (task.status, task.repository_count, task.success_percent) == (Status.FAILED, None, None)
+    assert "Source guangzhou: cannot list the repositories" in task.reason
+    assert "name the repositories instead" in task.reason
+
+
+def test_stop_ends_a_running_task_soon(rule, namespace, source, target, judge, settings, monkeypatch):
+    monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
+    settings.RESOURCES_AT_ONCE = 2
+    pushed = {f"v{number}": push(source, f"{namespace}/web", f"v{number}", some_image()) for number in range(40)}
+
+    def stop_after_the_first(seen: SyncTask) -> None:
+        if seen.copied and not seen.stop_requested:
+            seen.stop_requested = True
+            SyncTask.objects.filter(pk=seen.pk).update(stop_requested=True)
+
+    task = open_here(rule)
+    assert run_slice(task, watch=stop_after_the_first) is False
+    task.refresh_from_db()
+    assert task.status == Status.STOPPED
+    assert 0 < task.copied < 40
+    row = task.repositories.get()
+    assert (row.status, row.claim) == (Status.STOPPED, "")
+    copied = set(row.resources.filter(outcome="copied").values_list("tag", flat=True))
+    assert len(copied) == task.copied
+    assert {tag for tag in pushed if judge.digest(target, f"{namespace}/web:{tag}")} == copied
+
+
+@pytest.mark.timeout(30)
+def test_stop_is_heard_while_the_source_is_listed(rule, namespace, source, monkeypatch):
+    """A catalog without end: only the stop ends it."""
+    monkeypatch.setattr("sync.services.execute.STOP_ASKED_EVERY_SECONDS", 0)
+    task = open_here(rule)
+    SyncTask.objects.filter(pk=task.pk).update(stop_requested=True)
+    with Relay(source) as relay:
+
+        def page(request):
+            number = len(relay.requests)
+            link = f"</v2/_catalog?page={number}>; rel=next"
+            return Answer(200, {"Link": link}, f'{{"repositories": ["{namespace}/r{number}"]}}'.encode())
+
+        relay.script("GET", "/v2/_catalog", page)
+        rule.source.url = relay.url
+        rule.source.save()
+        task = SyncTask.objects.get(pk=task.pk)
+        task.stop_requested = False
+        assert run_slice(task) is False
+        assert len(relay.requests) < 10
+    task.refresh_from_db()
+    assert task.status == Status.STOPPED
+
+
+def test_a_worker_that_leaves_keeps_what_it_copied(rule, namespace, source, settings, monkeypatch):
+    """Its claims go back uncounted, and who goes on comes to the right totals."""
+    monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
+    settings.RESOURCES_AT_ONCE = 2
+    images = [push(source, f"{namespace}/web", f"v{number}", some_image()) for number in range(20)]
+    broken = push_broken(source, f"{namespace}/web", "broken")
+    task = open_here(rule)
+    seen = []
+    assert run_slice(task, watch=lambda now: seen.append(now.copied), leaving=lambda: bool(seen and seen[-1] > 2))
+    row = task.repositories.get()
+    assert (row.status, row.claim, row.attempts) == (Status.WAITING, "", 0)
+    first = row.resources.filter(outcome="copied").count()
+    assert 2 < first < 20
+    push(source, f"{namespace}/web", "broken", support.some_chart())
+    assert run_slice(task) is False
+    task.refresh_from_db()
+    assert (task.status, task.copied, task.unchanged, task.failed) == (Status.SUCCEEDED, 21, 0, 0)
+    assert TaskResource.objects.filter(repository__task=task, outcome="copied").count() == 21
+    assert broken.digest not in TaskResource.objects.values_list("digest", flat=True)
+    assert task.moved_bytes >= sum(len(blob.data) for image in images for blob in image.blobs)
+
+
+@pytest.mark.timeout(20)
+def test_a_worker_that_leaves_claims_nothing_more(rule, namespace, source, settings, monkeypatch):
+    monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
+    settings.REPOSITORIES_AT_ONCE = 1
+    for number in range(5):
+        push(source, f"{namespace}/r{number}", "v1", some_image())
+    task = open_here(rule)
+    seen: list[int] = []
+    assert run_slice(
+        task, watch=lambda now: seen.append(now.copied), leaving=lambda: bool(seen and seen[-1]), seconds=60
+    )
+    assert task.repositories.filter(heartbeat_at=None, status=Status.WAITING).count() >= 3
+
+
+def test_a_worker_that_leaves_while_the_source_is_listed_ends_nothing(rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    task = open_here(rule)
+    assert run_slice(task, leaving=lambda: True) is True
+    assert task.is_open
+    assert run_slice(task) is False
+    task.refresh_from_db()
+    assert (task.status, task.copied) == (Status.SUCCEEDED, 1)
+
+
+def test_a_slice_ends_in_time_and_the_next_one_goes_on(rule, namespace, source, settings):
+    settings.REPOSITORIES_AT_ONCE = 1
+    for number in range(3):
+        push(source, f"{namespace}/r{number}", "v1", some_image())
+    task = open_here(rule)
+    assert run_slice(task, seconds=0) is True
+    assert (task.repository_count, task.copied) == (3, 0)
+    assert run_slice(task, seconds=60) is False
+    task.refresh_from_db()
+    assert (task.status, task.copied) == (Status.SUCCEEDED, 3)
