@@ -39,7 +39,7 @@ class Worker(SimpleWorker):
         """Keeps signals away from RQ's listening thread: taken there, they would not wake the waiting main thread."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
-            super().subscribe()
+            super().subscribe()  # type: ignore[no-untyped-call]  # RQ gives this one no types
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

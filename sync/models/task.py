@@ -127,8 +127,8 @@ class SyncTask(Counts):
         return self._move([Status.WAITING], status=Status.STOPPED, finished_at=timezone.now())
 
     def close(self, status: Status, reason: str = "") -> bool:
-        """Waiting or Synchronizing -> an end."""
-        return self._move(OPEN, status=status, reason=reason, finished_at=timezone.now())
+        """Waiting or Synchronizing -> an end. A reason that was given before stays."""
+        return self._move(OPEN, status=status, reason=reason or self.reason, finished_at=timezone.now())
 
     def _move(self, allowed: Any, **changes: Any) -> bool:
         moved = SyncTask.objects.filter(pk=self.pk, status__in=allowed).update(**changes)

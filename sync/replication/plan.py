@@ -1,7 +1,7 @@
 """What a run would do: which repositories and tags match, and for each tag what its two sides hold."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,7 +9,7 @@ from enum import StrEnum
 from sync.oci.client import Client
 from sync.oci.errors import ManifestError, NotFound, OciError
 from sync.oci.manifest import Kind, Manifest
-from sync.oci.reference import InvalidReference, check_repository, is_digest_tag, join_namespace
+from sync.oci.reference import InvalidReference, check_repository, check_tag, is_digest_tag, join_namespace
 from sync.registries import Registry
 from sync.replication.spec import Spec
 
@@ -45,18 +45,19 @@ class Tags:
 def list_repositories(source: Registry, spec: Spec) -> Iterator[str]:
     """Whole names of the repositories that match. Names that are spelled out need no listing.
 
-    Spelled out names that no repository can have are left out: they match nothing.
+    Names that no repository can have are left out, whoever gives them.
     """
     literals = spec.repositories.literals()
     if literals is None:
-        return (name for name in source.repositories(spec.source_namespace) if spec.selects(name))
-    whole = (join_namespace(spec.source_namespace, literal) for literal in dict.fromkeys(literals))
-    return (name for name in whole if spec.selects(name) and _can_be_repository(name))
+        names = source.repositories(spec.source_namespace)
+    else:
+        names = (join_namespace(spec.source_namespace, literal) for literal in dict.fromkeys(literals))
+    return (name for name in names if spec.selects(name) and _passes(check_repository, name))
 
 
-def _can_be_repository(name: str) -> bool:
+def _passes(check: Callable[[str], str], name: str) -> bool:
     try:
-        check_repository(name)
+        check(name)
     except InvalidReference:
         return False
     return True
@@ -80,7 +81,7 @@ def list_tags(source: Client, spec: Spec, repository: str) -> Tags:
             for tag in source.tags(repository):
                 if is_digest_tag(tag):
                     digest_tags.add(tag)
-                elif spec.tags.matches(tag):
+                elif spec.tags.matches(tag) and _passes(check_tag, tag):
                     matching.append(tag)
     except NotFound:
         return Tags()

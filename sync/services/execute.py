@@ -51,10 +51,20 @@ def run_slice(
     except Cancelled:
         return not finish(task)
     except (OciError, CredentialKeyMissing) as error:
-        # Without a list of the source, or without a credential, nothing can be said about any repository.
-        task.close(Status.FAILED, str(error))
+        _give_up(task, str(error))
         return False
     return not finish(task) and task.repositories.filter(status=Status.WAITING).exists()
+
+
+def _give_up(task: SyncTask, reason: str) -> None:
+    """Without a list of the source, or without a credential, nothing can be said about what still waits."""
+    waiting = task.repositories.filter(status=Status.WAITING)
+    waiting.update(status=Status.FAILED, planned=1, failed=1, reason=reason)
+    SyncTask.objects.filter(pk=task.pk).update(reason=reason)
+    if task.repositories.exists():
+        finish(task)
+    else:
+        task.close(Status.FAILED, reason)
 
 
 class _Slice:

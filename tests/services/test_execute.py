@@ -5,10 +5,11 @@ import requests
 
 from sync.models import Delivery, Status, SyncTask, TaskResource
 from sync.services.execute import run_slice
+from tcrconsole.secrets import make_credential_key
 from tests.fakes.registry import Answer
 from tests.replication import support
 from tests.replication.support import push, some_image
-from tests.services.support import open_here, run
+from tests.services.support import open_here, run, task_with_rows
 from tests.support import Relay
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_backoff")]
@@ -251,3 +252,16 @@ def test_a_slice_ends_in_time_and_the_next_one_goes_on(rule, namespace, source, 
     assert run_slice(task, seconds=60) is False
     task.refresh_from_db()
     assert (task.status, task.copied) == (Status.SUCCEEDED, 3)
+
+
+def test_a_credential_that_is_lost_on_the_way_ends_the_task_with_its_sentence(rule, settings):
+    task = task_with_rows(rule, "prod/web")
+    rule.source.username, rule.source.password = "robot", "secret"
+    rule.source.save()
+    settings.CREDENTIAL_KEYS = [make_credential_key()]
+    assert not run_slice(SyncTask.objects.get(pk=task.pk))
+    task.refresh_from_db()
+    assert task.status == Status.FAILED
+    assert "CREDENTIAL_KEYS" in task.reason
+    assert task.repositories.get().status == Status.FAILED
+    assert (task.planned, task.failed) == (1, 1)
