@@ -25,7 +25,7 @@ class Console:
     registries: dict[str, str]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def console(registry_binary: Path) -> Iterator[Console]:
     with tempfile.TemporaryDirectory(prefix="demo-") as folder:
         screen = Path(folder) / "screen"
@@ -50,8 +50,9 @@ def console(registry_binary: Path) -> Iterator[Console]:
             process.wait(20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(chromium: Path) -> Iterator[Browser]:
+    """Ended with this package: while Playwright runs, Django takes the thread for an asynchronous one."""
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
         browser = playwright.chromium.launch(executable_path=str(chromium), args=options)
