@@ -12,6 +12,7 @@ from sync.oci.errors import (
     ManifestTooLarge,
     NotFound,
     ProtocolViolation,
+    RegistryAnswer,
     Rejected,
     ResponseTooLarge,
     Unauthorized,
@@ -24,6 +25,8 @@ from sync.oci.session import Session, pull, push
 
 HEAD_REFUSED = (400, 405)
 REFERRER_PAGES = 1000
+# Said by distribution 2.8 also of a part that somebody else is writing at this moment: worth asking once more.
+PART_DENIED = frozenset({"MANIFEST_BLOB_UNKNOWN", "DIGEST_INVALID"})
 
 
 @dataclass(frozen=True)
@@ -87,18 +90,22 @@ class ManifestApi(Session):
         Raises DigestMismatch when the target says another digest.
         """
         with self._doing(f"write manifest {_named(repository, reference)}"):
-            response = self._request(
-                "PUT",
-                _path(repository, reference),
-                (push(repository),),
-                {"Content-Type": manifest.media_type},
-                manifest.body,
-                ok=(200, 201, 202),
-            )
+            try:
+                response = self._put(repository, reference, manifest)
+            except RegistryAnswer as problem:
+                if problem.code not in PART_DENIED:
+                    raise
+                self._transport.pause(1)
+                response = self._put(repository, reference, manifest)
             digest = response.header("Docker-Content-Digest") or self._digest_there(repository, reference)
             if not _is_digest_of(manifest, digest):
                 raise DigestMismatch(f"it has the digest {digest or '(none)'} there, not {manifest.digest}")
             return Pushed(manifest.digest, bool(response.header("OCI-Subject")))
+
+    def _put(self, repository: str, reference: str, manifest: Manifest) -> Response:
+        headers = {"Content-Type": manifest.media_type}
+        scopes = (push(repository),)
+        return self._request("PUT", _path(repository, reference), scopes, headers, manifest.body, ok=(200, 201, 202))
 
     def referrers(self, repository: str, digest: str) -> list[Descriptor] | None:
         """What refers to a manifest, by the Referrers API; None when this registry has none (P-58).

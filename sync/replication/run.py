@@ -173,7 +173,13 @@ class Replication:
             digest_tags,
             on_bytes=lambda count: self._events.put(BytesMoved(repository, count)),
         )
-        return self._done(repository, decision, self._bring(journey, decision), journey.moved_bytes)
+        try:
+            outcome, error = self._bring(journey, decision), None
+        except Exception as raised:  # noqa: BLE001 - see _failure
+            outcome, error = Outcome.FAILED, _failure(raised, f"copy {repository}:{tag}")
+            if isinstance(error, Cancelled):
+                raise error from None
+        return self._done(repository, decision, outcome, journey.moved_bytes, error)
 
     def _bring(self, journey: Journey, decision: Decision) -> Outcome:
         if decision.action is Action.UNCHANGED:
@@ -182,7 +188,14 @@ class Replication:
         self._transfer.copy(journey, decision.tag, decision.digest)
         return Outcome.COPIED
 
-    def _done(self, repository: str, decision: Decision, outcome: Outcome, moved_bytes: int = 0) -> ResourceDone:
+    def _done(
+        self,
+        repository: str,
+        decision: Decision,
+        outcome: Outcome,
+        moved_bytes: int = 0,
+        error: OciError | None = None,
+    ) -> ResourceDone:
         return ResourceDone(
             repository,
             decision.tag,
@@ -191,6 +204,7 @@ class Replication:
             decision.target_digest,
             decision.kind,
             moved_bytes,
+            error,
         )
 
     def _ensure_namespace(self) -> None:

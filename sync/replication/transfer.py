@@ -3,7 +3,10 @@
 Order: blobs, child manifests, the manifest itself, what refers to it (signatures, SBOMs, attestations), the tag.
 """
 
+import threading
+from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 
 from sync.oci.client import Client
 from sync.oci.errors import InvalidManifest, ManifestTooLarge
@@ -12,6 +15,7 @@ from sync.oci.reference import digest_tags
 from sync.replication.blobs import Blobs
 from sync.replication.journey import Journey
 from sync.replication.referrers import Referrers
+from sync.replication.single import SingleFlight
 
 MAX_DEPTH = 8
 MAX_MANIFESTS = 2000
@@ -28,6 +32,9 @@ class Transfer:
         self._blobs = Blobs(source, target, same_instance=same_instance)
         self._with_referrers = with_referrers
         self._referrers = Referrers(source, target, overwrite=overwrite, bring=self._bring_manifest)
+        # No two threads write the same manifest into the same repository: registries answer wrongly while two do.
+        self._children = SingleFlight()
+        self._turns: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
     def copy(self, journey: Journey, tag: str, digest: str) -> None:
         """Brings `digest` and all that it stands on, then lets `tag` point to it. Raises OciError."""
@@ -68,11 +75,14 @@ class Transfer:
         if depth > MAX_DEPTH:
             raise InvalidManifest(f"indexes are nested more than {MAX_DEPTH} deep", side="source")
         for blob in manifest.blobs:
-            self._blobs.ensure(blob, journey.source_repository, journey.target_repository, journey.moved)
+            self._blobs.ensure(blob, journey)
         for child in manifest.children:
-            if child.digest not in journey.sent:
-                part = self._source.get_manifest(journey.source_repository, child.digest)
-                self._bring_manifest(journey, child.digest, part, depth + 1)
+            key = (journey.target_repository, child.digest)
+            self._children.do(key, partial(self._bring_child, journey, child.digest, depth + 1))
+            journey.sent.add(child.digest)
+
+    def _bring_child(self, journey: Journey, digest: str, depth: int) -> None:
+        self._bring_manifest(journey, digest, self._source.get_manifest(journey.source_repository, digest), depth)
 
     def _bring_manifest(self, journey: Journey, reference: str, manifest: Manifest, depth: int = 0) -> None:
         self._bring_parts(journey, manifest, depth)
@@ -82,5 +92,6 @@ class Transfer:
     def _write(self, journey: Journey, reference: str, manifest: Manifest) -> None:
         if journey.manifests >= MAX_MANIFESTS:
             raise ManifestTooLarge(f"more than {MAX_MANIFESTS} manifests hang on one tag", side="source")
-        self._target.put_manifest(journey.target_repository, reference, manifest)
+        with self._turns[journey.target_repository, manifest.digest]:
+            self._target.put_manifest(journey.target_repository, reference, manifest)
         journey.manifests += 1
