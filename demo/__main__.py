@@ -28,6 +28,9 @@ REGIONS = {SOURCE: "ap-guangzhou", TARGET: "eu-frankfurt"}
 USER = "admin"
 # Where a person's own console keeps its data: the demo has its own.
 NOT_FOR_DEMO = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "CREDENTIAL_KEYS")
+# Registries call it an error when somebody asks for what is not there, as syncing does for every tag, and when an
+# upload is given up, as testing a connection does.
+EXPECTED_ERRORS = 'err.code="(manifest|blob|name) unknown"|error closing blobwriter'
 RULES = [
     {
         "name": "images-to-frankfurt",
@@ -92,7 +95,8 @@ def _registries(data_dir: Path) -> dict[str, RegistryServer]:
 
 def _choose_ports(data_dir: Path) -> dict[str, int]:
     """REGISTRY_PORTS ("5001,5002") as they are; else those of the last time, or others where these are taken."""
-    configured = os.environ.get("REGISTRY_PORTS", "")
+    # Taken away: registries would wonder about a REGISTRY_ variable that they do not know.
+    configured = os.environ.pop("REGISTRY_PORTS", "")
     if configured:
         ports = configured.split(",")
         if len(ports) != len(REGIONS) or not all(port.strip().isdigit() for port in ports):
@@ -108,15 +112,7 @@ def _read_ports(data_dir: Path) -> dict[str, int]:
 
 
 def _program(registry: RegistryServer) -> Program:
-    """The registry calls it an error when somebody asks for what is not there; syncing asks for every tag."""
-    quiet = [
-        "grep",
-        "--line-buffered",
-        "--invert-match",
-        "--extended-regexp",
-        'err.code="(manifest|blob|name) unknown"',
-    ]
-    return Program(f"{shlex.join(registry.prepare())} 2>&1 | {shlex.join(quiet)}", registry.environment())
+    return Program(f"exec {shlex.join(registry.prepare())}", registry.environment(), unsaid=EXPECTED_ERRORS)
 
 
 def _prepare(data_dir: Path, registries: dict[str, RegistryServer]) -> None:
@@ -152,29 +148,33 @@ def _welcome(data_dir: Path, registries: dict[str, RegistryServer]) -> None:
     try:
         for registry in registries.values():
             registry.wait()
-        _fill(data_dir, registries[SOURCE])
+        filled = _fill(data_dir, registries[SOURCE])
     except (RegistryUnavailable, OciError) as error:
         raise LaunchError(f"The demo's registries could not be filled. {error}") from error
-    print(_banner(data_dir, registries), flush=True)
+    print(_banner(data_dir, registries, first_time=filled), flush=True)
 
 
-def _fill(data_dir: Path, registry: RegistryServer) -> None:
-    """Push the sample once; an interrupted filling is repeated at the next start."""
+def _fill(data_dir: Path, registry: RegistryServer) -> bool:
+    """Push the sample once, and tell whether it was now; an interrupted filling is repeated at the next start."""
     mark = data_dir / f"registry-{SOURCE}" / "filled"
-    if not mark.exists():
-        print(f"Filling the registry {SOURCE} with sample images and charts ...", flush=True)
-        tags = content.push(content.build(), registry.url)
-        mark.write_text(f"{tags} tags\n")
+    if mark.exists():
+        return False
+    print(f"Filling the registry {SOURCE} with sample images and charts ...", flush=True)
+    tags = content.push(content.build(), registry.url)
+    mark.write_text(f"{tags} tags\n")
+    return True
 
 
-def _banner(data_dir: Path, registries: dict[str, RegistryServer]) -> str:
+def _banner(data_dir: Path, registries: dict[str, RegistryServer], first_time: bool) -> str:
     sync = command_line(data_dir, "manage.py", "bulk_sync", "--all", "--wait")
+    content_now = f"images and charts wait in {SOURCE}, {TARGET} is empty" if first_time else "their content was kept"
     where = "\n".join(f"    {name:<12}{REGIONS[name]:<15}{registry.url}" for name, registry in registries.items())
     return f"""
   The console answers at  {web_url()}
   Sign in as              {USER}  with the password  {_password(data_dir)}
+                          (kept in {data_dir / "admin_password"})
 
-  Two registries run here; images and charts wait in {SOURCE}, {TARGET} is empty at first:
+  Two registries run here; {content_now}:
 {where}
 
   Try next:

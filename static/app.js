@@ -79,7 +79,7 @@ function tell(words) {
 for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(name, (event) => {
     if (isLive(event)) count(true);
-    else tell(`Not done: ${event.detail.xhr.status ? `the console answered ${event.detail.xhr.status}` : "the console cannot be reached"}. Load the page again and repeat.`);
+    else tell(`Not done: ${event.detail.xhr.status ? `the console answered ${event.detail.xhr.status}` : "the console cannot be reached"}. Reload the page and try again.`);
   });
 }
 

@@ -13,9 +13,12 @@ from sync.services.connect import Namespaces
 
 NAME_ERRORS = {
     "required": "Enter a name.",
-    "invalid": "Not a name: begin with a lower-case letter or a digit, go on with these, “-”, “.” and “_”.",
+    "invalid": "Use lower-case letters, digits, “-”, “.” and “_”; the first character is a letter or a digit.",
 }
+# Whoever changes one of these decides who can read the password.
+ROUTE = ("url", "proxy", "ca_certificate", "allow_plain_http")
 EXPRESSIONS = ("repositories", "exclude_repositories", "tags", "exclude_tags")
+LIMITS = ("connect_timeout", "read_timeout", "max_connections")
 
 
 class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -45,19 +48,35 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
             "max_connections",
         )
         error_messages = {
-            "name": NAME_ERRORS,
-            "region": {"required": "Enter the region where it stands."},
+            "name": NAME_ERRORS | {"unique": "There is an instance of this name already."},
+            "region": {"required": "Enter the region."},
             "url": {"required": "Enter the address."},
         }
+        help_texts = {
+            "region": "Where the registry is, for example ap-guangzhou or Frankfurt.",
+            "max_connections": "Connections that one worker may hold to the registry.",
+        }
+        labels = {"username": "User name"}
         widgets = {"ca_certificate": forms.Textarea(attrs={"rows": 5, "class": "code", "spellcheck": "false"})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._stored_url = self.instance.url if self.has_stored_password else ""
+        self._stored_route = self._route()
         if self.has_stored_password:
-            self.fields["password"].help_text = "A password is stored. Blank: it stays as it is."
+            self.fields["password"].help_text = "A password is stored. Leave blank to keep it."
         else:
             del self.fields["remove_password"]
+        for name in LIMITS:
+            self._tell_range(name)
+
+    def _tell_range(self, name: str) -> None:
+        """One message for every number that the model does not take."""
+        low, high = (validator.limit_value for validator in cast(Any, Instance._meta.get_field(name)).validators)
+        said = f"Enter a whole number from {low} to {high}."
+        field = self.fields[name]
+        field.help_text = f"{field.help_text} {low} to {high}."
+        field.widget.attrs.update(min=low, max=high)
+        field.error_messages.update(dict.fromkeys(("required", "invalid", "min_value", "max_value"), said))
 
     @property
     def has_stored_password(self) -> bool:
@@ -87,10 +106,25 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
-        moved = self._stored_url and self.instance.url != self._stored_url
-        if moved and self.new_password is None:
-            # Else whoever may edit the address could have the stored password sent to a machine of theirs.
-            self.add_error("password", "The address has changed: enter the password for it, or remove the stored one.")
+        keeps_stored = self.has_stored_password and self.new_password is None
+        if keeps_stored:
+            self._guard_stored_password()
+        if (keeps_stored or self.new_password) and self.cleaned_data.get("username") == "":
+            self.add_error("username", "A password is used only with a user name: enter one, or remove the password.")
+
+    def _guard_stored_password(self) -> None:
+        """Else whoever may edit the instance could have the stored password sent to a machine of theirs."""
+        route = self._route()
+        if changed := [str(self.fields[name].label) for name in ROUTE if route[name] != self._stored_route[name]]:
+            self.add_error(
+                "password",
+                f"Changed: {', '.join(changed)}. This decides who can read the password: "
+                "enter it again, or remove the stored one.",
+            )
+
+    def _route(self) -> dict[str, str]:
+        """White space is not compared: browsers send other line ends than what may be stored."""
+        return {name: " ".join(str(getattr(self.instance, name)).split()) for name in ROUTE}
 
     def candidate(self) -> Instance:
         """The instance as the form describes it, to try the connection with. Only an unchanged one keeps its identity,
@@ -109,7 +143,7 @@ class InstanceChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
     source: Instance
 
     def label_from_instance(self, obj: Any) -> str:
-        return f"{obj} – the source itself" if obj.pk == self.source.pk else str(obj)
+        return f"{obj} (the source itself)" if obj.pk == self.source.pk else str(obj)
 
 
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -121,7 +155,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
     sync_now = forms.BooleanField(
         required=False,
         label="Also copy what is there now",
-        help_text="Runs Sync once, right after saving.",
+        help_text="Runs Sync once after saving.",
     )
 
     class Meta:
@@ -140,18 +174,23 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             "with_referrers",
         )
         help_texts = {
-            "overwrite": "Recommended: off. A tag that exists in the target keeps its digest, so that what was "
-            "released there stays as it is. Applies to images and charts alike.",
-            "target_namespace": "Blank: the same name as the source namespace. Created when it does not exist.",
+            "repositories": "Regular expression. Blank: all repositories of the namespace.",
+            "exclude_repositories": "Regular expression. Blank: no repository is excluded.",
+            "tags": "Regular expression. Blank: all tags.",
+            "exclude_tags": "Regular expression. Blank: no tag is excluded.",
+            "overwrite": "Recommended: off. Tags that exist in the target then keep their digest, so that released "
+            "versions do not change. Applies to images and charts.",
+            "target_namespace": "Blank: same name as the source namespace. Created if it does not exist.",
+            "with_referrers": "Copied together with the image or chart that they describe.",
         }
         field_classes = {"target": InstanceChoice}
         error_messages = {"name": NAME_ERRORS, "target": {"required": "Choose the instance to copy to."}}
         widgets = {"description": forms.Textarea(attrs={"rows": 2})}
         labels = {
             "repositories": "Repositories",
-            "exclude_repositories": "Except repositories",
+            "exclude_repositories": "Exclude repositories",
             "tags": "Tags",
-            "exclude_tags": "Except tags",
+            "exclude_tags": "Exclude tags",
             "target": "Target instance",
             "target_namespace": "Target namespace",
         }
@@ -175,7 +214,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
         """A choice of what the source lists, and of what the rule has now; a text field where nothing is listed."""
         field = self.fields["source_namespace"]
         field.error_messages["required"] = "Choose one namespace."
-        field.help_text = f"{namespaces.problem} Type the name of one namespace."
+        field.help_text = f"{namespaces.problem} Enter the name of one namespace."
         if not namespaces.names:
             return
         present = self.instance.source_namespace
@@ -186,7 +225,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             choices=[("", "Choose a namespace"), *((name, _shown(name)) for name in names)],
             error_messages={
                 "required": "Choose one namespace.",
-                "invalid_choice": "The source has no such namespace. Choose exactly one of the list.",
+                "invalid_choice": "The source has no such namespace. Choose one from the list.",
             },
         )
 

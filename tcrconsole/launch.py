@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -49,12 +50,12 @@ def launch(
     programs to run beside the console's own, ended after them. Where something is wrong a sentence says so.
     """
     try:
-        with _only_launcher(data_dir), _environment(data_dir):
+        with _only_launcher(data_dir), _web_socket() as web, _environment(data_dir, web):
             django.setup()
             call_command("migrate", verbosity=0)
             prepare()
             connections.close_all()
-            return _runner(more or {}).run(int(os.environ["PORT"]), welcome)
+            return _runner(web, more or {}).run(int(os.environ["PORT"]), welcome)
     except (LaunchError, CommandError) as error:
         print(f"The console does not start. {error}", file=sys.stderr)
         return 1
@@ -112,14 +113,15 @@ def _only_launcher(data_dir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _environment(data_dir: Path) -> Iterator[None]:
+def _environment(data_dir: Path, web: socket.socket) -> Iterator[None]:
     """Sets what settings and Procfile read from the environment, for this process and those it starts."""
     values = {
         "DATA_DIR": str(data_dir),
         "DJANGO_SETTINGS_MODULE": "tcrconsole.settings",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "PORT": str(_web_port()),
+        "PORT": str(web.getsockname()[1]),
         "PYTHONUNBUFFERED": "1",
+        "WEB_BIND": f"fd://{web.fileno()}",
     }
     with contextlib.ExitStack() as stack:
         if not os.environ.get("REDIS_URL"):
@@ -161,24 +163,27 @@ def _valkey_program() -> Path:
         ) from error
 
 
-def _web_port() -> int:
-    """PORT, or without it the first free port from FIRST_PORT on."""
+def _web_socket() -> socket.socket:
+    """Listens on PORT, or without it on the first free port from FIRST_PORT on.
+
+    The web server is handed this very socket: nobody can take the port before it.
+    """
     wanted = os.environ.get("PORT", "")
-    if wanted and not wanted.isdigit():
+    if wanted and not (wanted.isdigit() and int(wanted) < 2**16):
         raise LaunchError(f"PORT is {wanted!r}, which is no port number.")
     candidates = [int(wanted)] if wanted else range(FIRST_PORT, FIRST_PORT + 100)
     for port in candidates:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise LaunchError(f"Port {candidates[0]} on 127.0.0.1 is in use: set PORT to another one.")
+        with contextlib.suppress(OSError):
+            return socket.create_server(("127.0.0.1", port))
+    raise LaunchError(f"Port {candidates[0]} on 127.0.0.1 is in use or not allowed: set PORT to another one.")
 
 
-def _runner(more: Mapping[str, Program]) -> Runner:
+def _runner(web: socket.socket, more: Mapping[str, Program]) -> Runner:
     lines = parse_procfile((PROJECT / "Procfile").read_text()).processes
     programs = {name: Program(command) for name, command in lines.items()}
-    valkey = programs.pop("valkey")
+    programs["web"] = replace(programs["web"], open_files=(web.fileno(),))
+    # A warning about a setting of the whole machine, which matters to large queues only.
+    valkey = replace(programs.pop("valkey"), unsaid="Memory overcommit must be enabled")
     embedded = {"valkey": valkey} if "VALKEY_SOCKET" in os.environ else {}
     return Runner(programs, {**embedded, **more})
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
 
 
 def read_or_make(path: Path, make: Callable[[], str]) -> str:
@@ -23,6 +24,19 @@ def read_or_make(path: Path, make: Callable[[], str]) -> str:
             path.hardlink_to(draft)
         draft.unlink()
     return path.read_text().strip()
+
+
+def check_credential_keys(keys: list[str]) -> list[str]:
+    """The keys; raises ImproperlyConfigured when one of them is no Fernet key."""
+    try:
+        for key in keys:
+            Fernet(key)
+    except ValueError:
+        raise ImproperlyConfigured(
+            "CREDENTIAL_KEYS holds something that is no Fernet key (32 bytes as URL-safe base64); docs/operations.md "
+            "tells how to make one."
+        ) from None
+    return keys
 
 
 def make_secret_key() -> str:

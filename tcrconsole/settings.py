@@ -4,7 +4,7 @@ from pathlib import Path
 
 import environ
 
-from tcrconsole.secrets import make_credential_key, make_secret_key, read_or_make
+from tcrconsole.secrets import check_credential_keys, make_credential_key, make_secret_key, read_or_make
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -15,9 +15,9 @@ DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or read_or_make(DATA_DIR / "secret_key", make_secret_key)
 # The first key encrypts, all of them decrypt: a new key is put in front.
-CREDENTIAL_KEYS = env.list("CREDENTIAL_KEYS", default=[]) or [
-    read_or_make(DATA_DIR / "credential_key", make_credential_key)
-]
+CREDENTIAL_KEYS = check_credential_keys(
+    env.list("CREDENTIAL_KEYS", default=[]) or [read_or_make(DATA_DIR / "credential_key", make_credential_key)]
+)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -108,6 +108,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
+DATETIME_FORMAT = "Y-m-d H:i:s"
 USE_TZ = True
 
 STATIC_URL = "static/"
@@ -121,6 +122,8 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    # Told for each job and for each refused form: nothing that anybody could act upon.
+    "loggers": {"rq.cron": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
 }
 
 # How much runs at once in one worker, and for how many seconds it keeps to one task before others get a turn.

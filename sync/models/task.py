@@ -158,7 +158,10 @@ class TaskRepository(Counts):
         ordering = ["name"]
         verbose_name_plural = "task repositories"
         constraints = [models.UniqueConstraint(fields=["task", "name"], name="repository_once_per_task")]
-        indexes = [models.Index(fields=["task", "status"], name="repository_of_task_status")]
+        indexes = [
+            models.Index(fields=["task", "status"], name="repository_of_task_status"),
+            models.Index(fields=["name"], name="repository_name"),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -15,7 +15,7 @@ __all__ = ["MANIFEST_LIMIT", "Client", "Credential", "Endpoint", "Pushed", "Uplo
 class Client(ListApi, ManifestApi, BlobApi):
     """Client(endpoint, credential=None, *, side="", cancelled=..., manifest_limit=4 MiB, attempts=4).
 
-    side: "source" or "target", for messages, and for what "no right" means (see head_manifest). cancelled: asked
+    side: "source" or "target", for messages and for the scopes asked for. cancelled: asked
     between requests and blocks; when it says True, Cancelled is raised. attempts: per request, the first one counted.
     Safe for many threads. Every failure is an OciError that names side, registry and operation.
     """

@@ -43,7 +43,8 @@ class ManifestApi(Session):
     def head_manifest(self, repository: str, reference: str) -> Descriptor | None:
         """What a tag or digest stands for, without fetching it; None when it is absent.
 
-        In a target, "no right" after authentication counts as absent too: the first push decides (P-22).
+        Raises Unauthorized or Denied where the account may not look: some registries say so of what does not exist
+        yet (P-22).
         """
         with self._doing(f"look up manifest {_named(repository, reference)}"):
             try:
@@ -56,10 +57,6 @@ class ManifestApi(Session):
                 )
             except NotFound:
                 return None
-            except (Unauthorized, Denied):
-                if self.side == "target":
-                    return None
-                raise
             described = _described(response)
         return described or self._look_closer(repository, reference)
 

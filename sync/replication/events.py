@@ -28,6 +28,7 @@ class TagsListed(Event):
     """The tags that match; those of a type that was not asked for are still among them."""
 
     count: int
+    repository_missing: bool = False
 
 
 @dataclass(frozen=True)

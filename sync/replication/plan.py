@@ -1,5 +1,6 @@
 """What a run would do: which repositories and tags match, and for each tag what its two sides hold."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,11 +8,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sync.oci.client import Client
-from sync.oci.errors import ManifestError, NotFound, OciError
+from sync.oci.errors import Denied, ManifestError, NotFound, OciError, Unauthorized
 from sync.oci.manifest import Kind, Manifest
 from sync.oci.reference import InvalidReference, check_repository, check_tag, is_digest_tag, join_namespace
 from sync.registries import Registry
 from sync.replication.spec import Spec
+
+log = logging.getLogger(__name__)
 
 
 class Action(StrEnum):
@@ -25,21 +28,29 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What happens to one tag. Digests are those seen by the check; blank where a side holds nothing."""
+    """What happens to one tag. Digests are those seen by the check; blank where a side holds nothing.
+
+    `blind`: the target did not let us look, so the tag may be there.
+    """
 
     tag: str
     action: Action
     digest: str = ""
     target_digest: str = ""
     kind: Kind | None = None
+    blind: bool = False
 
 
 @dataclass(frozen=True)
 class Tags:
-    """The matching tags of a repository, and the digest tags under which signatures and other referrers lie."""
+    """The matching tags of a repository, and the digest tags under which signatures and other referrers lie.
+
+    `missing`: the registry says that there is no such repository.
+    """
 
     matching: list[str] = field(default_factory=list)
     digest_tags: frozenset[str] = frozenset()
+    missing: bool = False
 
 
 def list_repositories(source: Registry, spec: Spec) -> Iterator[str]:
@@ -58,7 +69,8 @@ def list_repositories(source: Registry, spec: Spec) -> Iterator[str]:
 def _passes(check: Callable[[str], str], name: str) -> bool:
     try:
         check(name)
-    except InvalidReference:
+    except InvalidReference as error:
+        log.warning("left out: %s", error)
         return False
     return True
 
@@ -73,7 +85,7 @@ def _taking_names(operation: str) -> Iterator[None]:
 
 
 def list_tags(source: Client, spec: Spec, repository: str) -> Tags:
-    """The tags of one repository. A repository that is not there has none. Raises OciError."""
+    """The tags of one repository, sorted. A repository that is not there has none. Raises OciError."""
     matching: list[str] = []
     digest_tags: set[str] = set()
     try:
@@ -83,9 +95,12 @@ def list_tags(source: Client, spec: Spec, repository: str) -> Tags:
                     digest_tags.add(tag)
                 elif spec.tags.matches(tag) and _passes(check_tag, tag):
                     matching.append(tag)
-    except NotFound:
-        return Tags()
-    return Tags(matching, frozenset(digest_tags))
+    except NotFound as error:
+        # Without the registry's own word for it, 404 may as well mean a wrong address, or no right to look.
+        if error.code != "NAME_UNKNOWN":
+            raise
+        return Tags(missing=True)
+    return Tags(sorted(matching), frozenset(digest_tags))
 
 
 class Kinds:
@@ -124,30 +139,33 @@ class Planner:
         self._spec = spec
         self.kinds = Kinds(source)
 
-    def decide(self, repository: str, tag: str) -> Decision:
-        """Raises OciError, located on its side."""
+    def decide(self, repository: str, tag: str, verified: str = "") -> Decision:
+        """Raises OciError, located on its side. `verified`: a digest whose kind is known to be asked for."""
         with _taking_names(f"compare {repository}:{tag}"):
-            return self._decide(repository, tag)
+            return self._decide(repository, tag, verified)
 
-    def _decide(self, repository: str, tag: str) -> Decision:
+    def _decide(self, repository: str, tag: str, verified: str) -> Decision:
         held = self._source.head_manifest(repository, tag)
         if held is None:
             return Decision(tag, Action.VANISHED)
-        kind = None
-        if self._spec.kinds != set(Kind):
-            kind = self._kind(repository, held.digest)
-            if kind not in self._spec.kinds:
-                return Decision(tag, Action.LEFT_OUT, held.digest, kind=kind)
-        there = self._target.head_manifest(self._spec.target_repository(repository), tag)
+        kind = None if held.digest == verified else self._kind(repository, held.digest)
+        if kind is not None and kind not in self._spec.kinds:
+            return Decision(tag, Action.LEFT_OUT, held.digest, kind=kind)
+        try:
+            there = self._target.head_manifest(self._spec.target_repository(repository), tag)
+        except (Unauthorized, Denied):
+            return Decision(tag, Action.COPY, held.digest, kind=kind, blind=True)
         target_digest = there.digest if there else ""
         return Decision(tag, self._action(held.digest, target_digest), held.digest, target_digest, kind)
 
-    def _kind(self, repository: str, digest: str) -> Kind:
-        """A manifest that cannot be read is not left out: copying it fails and tells why."""
+    def _kind(self, repository: str, digest: str) -> Kind | None:
+        """None where it makes no difference, and for a manifest that cannot be read: copying it fails and tells why."""
+        if self._spec.kinds == set(Kind):
+            return None
         try:
             return self.kinds.of(repository, digest)
         except (ManifestError, NotFound):
-            return next(iter(self._spec.kinds))
+            return None
 
     def _action(self, digest: str, target_digest: str) -> Action:
         if not target_digest:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sync.oci.client import Client
-from sync.oci.errors import ManifestTooLarge, NotFound
+from sync.oci.errors import Denied, ManifestTooLarge, NotFound, Unauthorized
 from sync.oci.manifest import Descriptor, Manifest, merge_index
 from sync.oci.reference import digest_tags
 from sync.replication.journey import Journey
@@ -67,7 +67,7 @@ class Referrers:
         if entry.digest in journey.referrers_seen:
             return
         journey.referrers_seen.add(entry.digest)
-        if self._target.head_manifest(journey.target_repository, entry.digest) is None:
+        if self._there(journey, entry.digest) is None:
             manifest = self._source.get_manifest(journey.source_repository, entry.digest)
             self._bring(journey, entry.digest, manifest)
         nested = self.find(journey, entry.digest)
@@ -99,8 +99,15 @@ class Referrers:
         manifests = (self._source.get_manifest(journey.source_repository, entry.digest) for entry in found.entries)
         return [manifest.referrer_entry() for manifest in manifests]
 
+    def _there(self, journey: Journey, reference: str) -> Descriptor | None:
+        """What the target has; nothing, where it does not let us look: writing decides."""
+        try:
+            return self._target.head_manifest(journey.target_repository, reference)
+        except (Unauthorized, Denied):
+            return None
+
     def _bring_tag(self, journey: Journey, tag: str) -> None:
-        there = self._target.head_manifest(journey.target_repository, tag)
+        there = self._there(journey, tag)
         if there is not None and not self._overwrite:
             return
         manifest = self._source.get_manifest(journey.source_repository, tag)

@@ -2,13 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 
 from sync.oci.errors import Cancelled, OciError
 from sync.registries import Registry
+from sync.replication.blobs import Hints
 from sync.replication.events import (
     BytesMoved,
     Event,
@@ -23,7 +24,7 @@ from sync.replication.events import (
 from sync.replication.journey import Journey
 from sync.replication.plan import Action, Decision, Planner, Tags, list_tags
 from sync.replication.spec import Spec
-from sync.replication.transfer import Transfer
+from sync.replication.transfer import TagTaken, Transfer
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class RepositoryWork:
 
     name: str
     only_tags: tuple[str, ...] = ()
+    # Digests by tag that an earlier run brought: what kind of resource they are need not be looked up again.
+    verified: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Progress:
@@ -68,8 +71,7 @@ class Replication:
         spec: Spec,
         stop: threading.Event,
         limits: Limits,
-        *,
-        same_instance: bool,
+        kept_in: Hints,
     ) -> None:
         self._source = source.client
         self._target = target
@@ -80,7 +82,8 @@ class Replication:
         self._transfer = Transfer(
             source.client,
             target.client,
-            same_instance=same_instance,
+            kept_in,
+            same_instance=spec.same_instance,
             with_referrers=spec.with_referrers,
             overwrite=spec.overwrite,
         )
@@ -130,12 +133,12 @@ class Replication:
                 self._events.put(ResourceDone(work.name, "", Outcome.FAILED, error=failed))
             self._events.put(RepositoryDone(work.name, interrupted=isinstance(failed, Cancelled)))
             return
-        self._events.put(TagsListed(work.name, len(tags.matching)))
+        self._events.put(TagsListed(work.name, len(tags.matching), tags.missing))
         if not tags.matching:
             self._events.put(RepositoryDone(work.name))
         progress = _Progress(len(tags.matching))
         for tag in tags.matching:
-            pool.submit(self._finish_resource, work.name, tag, tags.digest_tags, progress)
+            pool.submit(self._finish_resource, work, tag, tags.digest_tags, progress)
 
     def _tags_of(self, work: RepositoryWork) -> Tags:
         """Named tags are taken as named; the list then only tells where signatures lie."""
@@ -144,12 +147,15 @@ class Replication:
         listed = list_tags(self._source, self._spec, work.name)
         return Tags(list(work.only_tags), listed.digest_tags) if work.only_tags else listed
 
-    def _finish_resource(self, repository: str, tag: str, digest_tags: frozenset[str], progress: _Progress) -> None:
+    def _finish_resource(
+        self, work: RepositoryWork, tag: str, digest_tags: frozenset[str], progress: _Progress
+    ) -> None:
+        repository = work.name
         try:
             if self._stop.is_set():
                 progress.interrupted = True
             else:
-                self._events.put(self._resource(repository, tag, digest_tags))
+                self._events.put(self._resource(work, tag, digest_tags))
         except Exception as error:  # noqa: BLE001 - see _failure
             failed = _failure(error, f"copy {repository}:{tag}")
             if isinstance(failed, Cancelled):
@@ -159,8 +165,9 @@ class Replication:
         if progress.one_done():
             self._events.put(RepositoryDone(repository, progress.interrupted))
 
-    def _resource(self, repository: str, tag: str, digest_tags: frozenset[str]) -> Event:
-        decision = self._planner.decide(repository, tag)
+    def _resource(self, work: RepositoryWork, tag: str, digest_tags: frozenset[str]) -> Event:
+        repository = work.name
+        decision = self._planner.decide(repository, tag, work.verified.get(tag, ""))
         if decision.action is Action.VANISHED:
             return Vanished(repository, tag)
         if decision.action is Action.LEFT_OUT:
@@ -175,6 +182,9 @@ class Replication:
         )
         try:
             outcome, error = self._bring(journey, decision), None
+        except TagTaken as taken:
+            decision = replace(decision, target_digest=taken.digest)
+            outcome, error = Outcome.CONFLICT, None
         except Exception as raised:  # noqa: BLE001 - see _failure
             outcome, error = Outcome.FAILED, _failure(raised, f"copy {repository}:{tag}")
             if isinstance(error, Cancelled):
@@ -185,7 +195,7 @@ class Replication:
         if decision.action is Action.UNCHANGED:
             return Outcome.COPIED if self._transfer.complete(journey, decision.digest) else Outcome.UNCHANGED
         self._ensure_namespace()
-        self._transfer.copy(journey, decision.tag, decision.digest)
+        self._transfer.copy(journey, decision)
         return Outcome.COPIED
 
     def _done(

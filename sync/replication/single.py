@@ -15,11 +15,12 @@ class SingleFlight:
         self._done: set[Hashable] = set()
         self._doing: dict[Hashable, threading.Event] = {}
 
-    def do(self, key: Hashable, work: Callable[[], None]) -> None:
+    def do(self, key: Hashable, work: Callable[[], None]) -> bool:
+        """True when it was this call that did it."""
         while True:
             with self._lock:
                 if key in self._done:
-                    return
+                    return False
                 other = self._doing.get(key)
                 if other is None:
                     mine = self._doing[key] = threading.Event()
@@ -33,3 +34,4 @@ class SingleFlight:
             with self._lock:
                 del self._doing[key]
             mine.set()
+        return True

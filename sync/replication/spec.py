@@ -18,9 +18,10 @@ class Spec:
     kinds: frozenset[Kind]
     with_referrers: bool
     overwrite: bool
+    same_instance: bool = False
 
     @classmethod
-    def from_snapshot(cls, rule: Mapping[str, Any]) -> "Spec":
+    def from_snapshot(cls, rule: Mapping[str, Any], *, same_instance: bool = False) -> "Spec":
         """From the fields of a rule by their names; a blank target namespace means the source's."""
         chosen = {Kind.IMAGE: rule["images"], Kind.CHART: rule["charts"], Kind.OTHER: rule["others"]}
         return cls(
@@ -31,12 +32,22 @@ class Spec:
             kinds=frozenset(kind for kind, on in chosen.items() if on),
             with_referrers=rule["with_referrers"],
             overwrite=rule["overwrite"],
+            same_instance=same_instance,
         )
 
     def selects(self, repository: str) -> bool:
-        """Whether a whole repository name is in the namespace and passes the repository expressions."""
+        """Whether a whole repository name is in the namespace and passes the repository expressions.
+
+        What a rule writes below its own source namespace is not read by it again: it would grow without end.
+        """
+        if self.same_instance and in_namespace(repository, self.target_namespace) is not None and self._target_is_below:
+            return False
         rest = in_namespace(repository, self.source_namespace)
         return rest is not None and self.repositories.matches(rest)
+
+    @property
+    def _target_is_below(self) -> bool:
+        return in_namespace(self.target_namespace, self.source_namespace) is not None
 
     def target_repository(self, repository: str) -> str:
         """The name under which a selected repository arrives."""

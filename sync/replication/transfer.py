@@ -7,42 +7,75 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
+from time import monotonic
 
 from sync.oci.client import Client
-from sync.oci.errors import InvalidManifest, ManifestTooLarge
+from sync.oci.errors import Denied, InvalidManifest, ManifestTooLarge, Unauthorized
 from sync.oci.manifest import Manifest
 from sync.oci.reference import digest_tags
-from sync.replication.blobs import Blobs
+from sync.replication.blobs import Blobs, Hints
 from sync.replication.journey import Journey
+from sync.replication.plan import Decision
 from sync.replication.referrers import Referrers
 from sync.replication.single import SingleFlight
 
 MAX_DEPTH = 8
+# A copy that took longer looks once more for a tag that must not be overwritten.
+LOOK_AGAIN_SECONDS = 2.0
 MAX_MANIFESTS = 2000
+
+
+class TagTaken(Exception):
+    """The tag came to the target while the copy was under way, with another digest; the rule does not overwrite."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(digest)
+        self.digest = digest
 
 
 class Transfer:
     """Copies artifacts from one registry to another. Safe to use from several threads, one Journey each."""
 
     def __init__(
-        self, source: Client, target: Client, *, same_instance: bool, with_referrers: bool, overwrite: bool
+        self,
+        source: Client,
+        target: Client,
+        kept_in: Hints,
+        *,
+        same_instance: bool,
+        with_referrers: bool,
+        overwrite: bool,
     ) -> None:
         self._source = source
         self._target = target
-        self._blobs = Blobs(source, target, same_instance=same_instance)
+        self._blobs = Blobs(source, target, kept_in, same_instance=same_instance)
         self._with_referrers = with_referrers
+        self._overwrite = overwrite
         self._referrers = Referrers(source, target, overwrite=overwrite, bring=self._bring_manifest)
         # No two threads write the same manifest into the same repository: registries answer wrongly while two do.
         self._children = SingleFlight()
         self._turns: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
-    def copy(self, journey: Journey, tag: str, digest: str) -> None:
-        """Brings `digest` and all that it stands on, then lets `tag` point to it. Raises OciError."""
-        root = self._source.get_manifest(journey.source_repository, digest)
+    def copy(self, journey: Journey, decision: Decision) -> None:
+        """Brings the digest and all that it stands on, then lets the tag point to it. Raises OciError, TagTaken."""
+        began = monotonic()
+        root = self._source.get_manifest(journey.source_repository, decision.digest)
         self._bring_parts(journey, root)
         if self._with_referrers:
             self._bring_referrers(journey, root)
-        self._write(journey, tag, root)
+        if not self._overwrite and (decision.blind or monotonic() - began > LOOK_AGAIN_SECONDS):
+            self._look_again(journey, decision)
+        self._write(journey, decision.tag, root)
+
+    def _look_again(self, journey: Journey, decision: Decision) -> None:
+        """Somebody may have pushed the tag meanwhile, or it could not be seen before the repository was there."""
+        try:
+            there = self._target.head_manifest(journey.target_repository, decision.tag)
+        except (Unauthorized, Denied) as error:
+            error.hint = "Existing tags are to be kept, but this account may not look for them: let it read the target."
+            raise
+        if there is not None and there.digest != decision.digest:
+            raise TagTaken(there.digest)
 
     def complete(self, journey: Journey, digest: str) -> bool:
         """For a resource that is equal already: brings signatures that came after it. True when one was missing."""

@@ -1,17 +1,17 @@
 """Bulk synchronization: which rules are meant, following their tasks, and what came of it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
 from sync.models import Instance, Status, SyncRule, SyncTask, Trigger
 from sync.oci.reference import InvalidReference, check_repository, check_tag
-from sync.replication.spec import Spec
-from sync.services.execute import run_slice
+from sync.services import claims
+from sync.services.execute import finish, never, run_slice
+from sync.services.spec import spec_of_rule
 from sync.services.trigger import open_task, stop_task
 
 POLL_SECONDS = 0.5
@@ -33,6 +33,8 @@ class Order:
 
 def choose(names: Sequence[str], instance: str, everything: bool, resources: Sequence[str]) -> list[Order]:
     """The rules named `[INSTANCE/]NAME`, those of an instance, or all enabled ones. Raises WrongUse."""
+    if everything and (names or instance):
+        raise WrongUse("--all means every enabled rule: leave out --rule and --instance.")
     rules = _rules(names, instance, everything)
     if not resources:
         return [Order(rule) for rule in rules]
@@ -72,14 +74,16 @@ def _rule(known: QuerySet[SyncRule], name: str) -> SyncRule:
 
 def _resource(text: str) -> tuple[str, str]:
     repository, _, tag = text.rpartition(":")
+    if not repository:
+        raise WrongUse(f"“{text}” is not of the form REPOSITORY:TAG.")
     try:
         return check_repository(repository), check_tag(tag)
     except InvalidReference as error:
-        raise WrongUse(f"“{text}” is not REPOSITORY:TAG: {error}") from None
+        raise WrongUse(f"“{text}” is not of the form REPOSITORY:TAG: {error}") from None
 
 
 def _covers(rule: SyncRule, repository: str, tag: str) -> bool:
-    spec = Spec.from_snapshot(rule.snapshot())
+    spec = spec_of_rule(rule)
     return spec.selects(repository) and spec.tags.matches(tag)
 
 
@@ -93,7 +97,7 @@ def start(orders: Iterable[Order], actor: str, *, enqueue: bool) -> list[SyncTas
 Watch = Callable[[SyncTask], None]
 
 
-def follow(tasks: Sequence[SyncTask], watch: Watch, deadline: float) -> bool:
+def follow(tasks: Sequence[SyncTask], watch: Watch, deadline: float, leaving: Callable[[], bool] = never) -> bool:
     """Shows each task to `watch` until all have ended. False when the deadline (monotonic seconds) came first."""
     while True:
         for task in tasks:
@@ -102,47 +106,43 @@ def follow(tasks: Sequence[SyncTask], watch: Watch, deadline: float) -> bool:
                 watch(task)
         if not any(task.is_open for task in tasks):
             return True
-        if monotonic() >= deadline:
+        if monotonic() >= deadline or leaving():
             return False
         sleep(POLL_SECONDS)
 
 
-def execute_here(tasks: Sequence[SyncTask], watch: Watch, deadline: float) -> bool:
-    """Executes the tasks here, one after the other. At the deadline, or on Ctrl-C, what is left is stopped.
+def execute_here(tasks: Sequence[SyncTask], watch: Watch, deadline: float, leaving: Callable[[], bool] = never) -> bool:
+    """Executes the tasks here, one after the other. What is left at the deadline, or when `leaving`, is stopped.
 
     False when the deadline (monotonic seconds) stopped something.
     """
-    in_time = True
+
+    def over() -> bool:
+        return monotonic() >= deadline or leaving()
+
     for task in tasks:
-        with _stopped_on_interrupt(task):
-            while monotonic() < deadline and task.is_open:
-                if not run_slice(task, leaving=lambda: monotonic() >= deadline, watch=watch, seconds=float("inf")):
-                    # Workers may hold the last repositories of a task that was waiting already.
-                    follow([task], watch, min(deadline, monotonic() + POLL_SECONDS))
+        while task.is_open and not over():
+            if not run_slice(task, leaving=over, watch=watch, seconds=float("inf")) and task.is_open:
+                # Somebody else holds the last repositories, or was killed while he did.
+                claims.take_back()
+                follow([task], watch, min(deadline, monotonic() + POLL_SECONDS))
         if task.is_open:
-            _stop(task)
-            in_time = False
-    return in_time
-
-
-@contextmanager
-def _stopped_on_interrupt(task: SyncTask) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        _stop(task)
-        raise
-
-
-def _stop(task: SyncTask) -> None:
-    stop_task(task)
-    run_slice(task, seconds=0)
+            stop_task(task)
+            finish(task)
+    return not any(task.stop_requested for task in tasks) or leaving()
 
 
 def exit_code(tasks: Sequence[SyncTask]) -> int:
-    if any(task.status != Status.SUCCEEDED for task in tasks):
+    if any(task.status != Status.SUCCEEDED or missing(task) for task in tasks):
         return EXIT_FAILED
     return EXIT_CONFLICTS if any(task.conflict for task in tasks) else EXIT_FULFILLED
+
+
+def missing(task: SyncTask) -> int:
+    """Resources that were asked for by name and are not in the source."""
+    if not task.selection:
+        return 0
+    return int(task.repositories.aggregate(total=Sum("vanished", default=0))["total"])
 
 
 def summary(task: SyncTask) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Executing tasks: plan, claim, run, record, close. The database is the truth; whoever comes may go on."""
 
+import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from time import monotonic
 from uuid import uuid4
 
@@ -13,12 +15,16 @@ from sync.credentials import CredentialKeyMissing
 from sync.models import OPEN, Instance, Status, SyncTask, TaskRepository
 from sync.oci.errors import Cancelled, OciError
 from sync.registries import Registry
+from sync.replication.blobs import Hints
 from sync.replication.plan import list_repositories
 from sync.replication.run import Limits, Replication, RepositoryWork
 from sync.replication.spec import Spec
 from sync.services import claims
-from sync.services.connect import open_registry
+from sync.services.connect import open_registry, reach
 from sync.services.record import Recorder, refresh_totals
+from sync.services.spec import spec_of_task
+
+log = logging.getLogger(__name__)
 
 STOP_ASKED_EVERY_SECONDS = 1.0
 
@@ -43,25 +49,35 @@ def run_slice(
     When `leaving` says True, what is under way is given back within seconds. `watch` is shown the task, with its
     totals so far, several times a second.
     """
-    task.start()
+    if not task.start():
+        task.refresh_from_db()
     if not task.is_open or (task.stop_requested and finish(task)):
         return False
+    turn = _Slice(task, leaving, watch)
     try:
-        _Slice(task, leaving, watch).run(settings.SLICE_SECONDS if seconds is None else seconds)
+        turn.run(settings.SLICE_SECONDS if seconds is None else seconds)
     except Cancelled:
         return not finish(task)
     except (OciError, CredentialKeyMissing) as error:
         _give_up(task, str(error))
         return False
+    except Exception as error:
+        # Whatever it is, the task must not stay Synchronizing for ever.
+        log.exception("task %s", task.pk)
+        turn.fall(f"An unexpected fault in the console ({type(error).__name__}). The worker's log has the details.")
     return not finish(task) and task.repositories.filter(status=Status.WAITING).exists()
 
 
 def _give_up(task: SyncTask, reason: str) -> None:
     """Without a list of the source, or without a credential, nothing can be said about what still waits."""
+    if finish(task):
+        return
     waiting = task.repositories.filter(status=Status.WAITING)
-    waiting.update(status=Status.FAILED, planned=1, failed=1, reason=reason)
+    waiting.update(**claims.FRESH)
+    waiting.update(**claims.failed(reason))
     SyncTask.objects.filter(pk=task.pk).update(reason=reason)
     if task.repositories.exists():
+        refresh_totals(task)
         finish(task)
     else:
         task.close(Status.FAILED, reason)
@@ -74,7 +90,7 @@ class _Slice:
         self._task = task
         self._watch = watch
         self._leaving = leaving
-        self._spec = Spec.from_snapshot(task.snapshot)
+        self._spec = spec_of_task(task)
         self._stop = threading.Event()
         self._token = str(uuid4())
         self._recorder = Recorder(task, self._token)
@@ -86,14 +102,23 @@ class _Slice:
     def run(self, seconds: float) -> None:
         source, target = self._open(self._task.source, "source"), self._open(self._task.target, "target")
         try:
+            reach(source)
+            reach(target)
             if self._task.repository_count is None:
                 names = self._only_tags or self._until_stopped(list_repositories(source, self._spec))
-                plan_repositories(self._task, self._spec, names)
+                plan_repositories(self._task, self._spec, list(names))
             self._replicate(source, target, monotonic() + seconds)
-        finally:
             self._recorder.flush()
+        finally:
             source.client.close()
             target.client.close()
+
+    def fall(self, reason: str) -> None:
+        """After a fault of our own: gives back what was claimed, ends a task that had not come to claims."""
+        claims.fall(self._token, reason)
+        self._task.refresh_from_db()
+        if self._task.repository_count is None:
+            self._task.close(Status.FAILED, reason)
 
     def _replicate(self, source: Registry, target: Registry, deadline: float) -> None:
         replication = Replication(
@@ -102,7 +127,7 @@ class _Slice:
             self._spec,
             self._stop,
             Limits(settings.REPOSITORIES_AT_ONCE, settings.RESOURCES_AT_ONCE),
-            same_instance=self._task.source_id == self._task.target_id,
+            kept_in_target(self._task.target_id or 0),
         )
         for event in replication.run(self._claim_until(deadline), self._should_stop):
             interrupted = self._recorder.record(event)
@@ -117,8 +142,8 @@ class _Slice:
 
     def _claim_until(self, deadline: float) -> Iterator[RepositoryWork]:
         while monotonic() < deadline and (row := claims.claim_next(self._task, self._token)) is not None:
-            self._recorder.open(row)
-            yield RepositoryWork(row.name, tuple(self._only_tags.get(row.name, ())))
+            verified = self._recorder.open(row)
+            yield RepositoryWork(row.name, tuple(self._only_tags.get(row.name, ())), verified)
 
     def _until_stopped(self, names: Iterator[str]) -> Iterator[str]:
         """The names; raises Cancelled when the task is stopped while they are listed."""
@@ -134,11 +159,20 @@ class _Slice:
         return self._task.stop_requested or not self._task.is_open or self._leaving()
 
 
-def plan_repositories(task: SyncTask, spec: Spec, names: "Iterator[str] | dict[str, list[str]]") -> None:
-    """Writes a row for each repository; the same names twice, by two workers at once, are one row each."""
+def plan_repositories(task: SyncTask, spec: Spec, names: Sequence[str]) -> None:
+    """Writes a row for each repository, all or none; of two workers that listed at once the first one counts."""
     rows = [TaskRepository(task=task, name=name, target_name=spec.target_repository(name)) for name in names]
-    TaskRepository.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
-    refresh_totals(task)
+    with transaction.atomic():
+        fresh = SyncTask.objects.select_for_update().get(pk=task.pk)
+        if fresh.is_open and fresh.repository_count is None:
+            TaskRepository.objects.bulk_create(rows, batch_size=500)
+            refresh_totals(task)
+
+
+@lru_cache(maxsize=64)
+def kept_in_target(target_id: int) -> Hints:
+    """Where a target keeps the digests that this process has seen there, for mounts in later slices and tasks."""
+    return Hints()
 
 
 def finish(task: SyncTask) -> bool:

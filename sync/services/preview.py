@@ -13,6 +13,7 @@ from sync.oci.errors import OciError
 from sync.replication.plan import Action, Decision, Planner, list_repositories, list_tags
 from sync.replication.spec import Spec
 from sync.services.connect import open_registry
+from sync.services.spec import spec_of_rule
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,12 @@ class Planned:
 def plan(rule: SyncRule, selection: Sequence[tuple[str, str]] = ()) -> Iterator[Planned]:
     """Compares both sides of everything that matches, or of the (repository, tag) pairs selected.
 
-    Raises OciError when the source cannot be listed, CredentialKeyMissing.
+    Raises OciError when a side cannot be reached or the source cannot be listed, CredentialKeyMissing.
     """
-    spec = Spec.from_snapshot(rule.snapshot())
+    spec = spec_of_rule(rule)
     source, target = open_registry(rule.source, "source"), open_registry(rule.target, "target")
+    source.client.ping()
+    target.client.ping()
     planner = Planner(source.client, target.client, spec)
     names = dict.fromkeys(repository for repository, _ in selection) or list_repositories(source, spec)
     pool = ThreadPoolExecutor(settings.RESOURCES_AT_ONCE)

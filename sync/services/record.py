@@ -33,8 +33,9 @@ class _Sheet:
 
     row: TaskRepository
     copied_before: dict[str, str]
+    verified: dict[str, str]
     resources: list[TaskResource] = field(default_factory=list)
-    deliveries: list[tuple[str, str]] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
     changed: bool = False
 
     def count(self, outcome: str) -> None:
@@ -54,10 +55,14 @@ class Recorder:
         self._sheets: dict[str, _Sheet] = {}
         self._flushed_at = self._heartbeat_at = monotonic()
 
-    def open(self, row: TaskRepository) -> None:
-        """A claimed repository, about which events will come."""
+    def open(self, row: TaskRepository) -> dict[str, str]:
+        """A claimed repository, about which events will come. Returns what the rule verified last: digests by tag."""
         copied = row.resources.filter(outcome=TaskResource.Outcome.COPIED)
-        self._sheets[row.name] = _Sheet(row, dict(copied.values_list("tag", "digest")))
+        task = self._task
+        known = Delivery.objects.filter(rule_id=task.rule_id, target_id=task.target_id, repository=row.target_name)
+        verified = dict(known.values_list("tag", "digest"))
+        self._sheets[row.name] = _Sheet(row, dict(copied.values_list("tag", "digest")), verified)
+        return verified
 
     def record(self, event: Event | Tick) -> TaskRepository | None:
         """Returns the repository when it was interrupted: the caller decides what becomes of it."""
@@ -98,18 +103,17 @@ class Recorder:
         sheet.resources, sheet.deliveries, sheet.changed = [], [], False
 
     def _write_deliveries(self, sheet: _Sheet) -> None:
-        rule_id = self._task.rule_id
-        if not sheet.deliveries or rule_id is None or not SyncRule.objects.filter(pk=rule_id).exists():
+        rule_id, target_id = self._task.rule_id, self._task.target_id
+        if not (sheet.deliveries and rule_id and target_id and SyncRule.objects.filter(pk=rule_id).exists()):
             return
-        rows = [
-            Delivery(rule_id=rule_id, repository=sheet.row.target_name, tag=tag, digest=digest)
-            for tag, digest in sheet.deliveries
-        ]
+        for delivery in sheet.deliveries:
+            delivery.rule_id, delivery.target_id = rule_id, target_id
         Delivery.objects.bulk_create(
-            rows,
+            sheet.deliveries,
+            batch_size=500,
             update_conflicts=True,
-            unique_fields=["rule", "repository", "tag"],
-            update_fields=["digest", "delivered_at"],
+            unique_fields=["rule", "target", "repository", "tag"],
+            update_fields=["digest", "delivered_at", "brought"],
         )
 
 
@@ -118,6 +122,7 @@ def _note(sheet: _Sheet, event: Event) -> None:
     if isinstance(event, TagsListed):
         row.planned += event.count
         row.tags_planned = True
+        row.reason = "The source has no repository of this name." if event.repository_missing else ""
     elif isinstance(event, LeftOut):
         row.planned -= 1
         row.left_out += 1
@@ -136,14 +141,23 @@ def _note_resource(sheet: _Sheet, event: ResourceDone) -> None:
         sheet.row.planned += 1
     if event.error is not None and not sheet.row.reason:
         sheet.row.reason = str(event.error)
+    _note_delivery(sheet, event)
     if event.outcome is Outcome.UNCHANGED:
         before = sheet.copied_before.get(event.tag) == event.digest
         sheet.count(Outcome.COPIED if before else Outcome.UNCHANGED)
         return
     sheet.count(event.outcome)
     sheet.resources.append(_resource_row(sheet.row, event))
-    if event.outcome is Outcome.COPIED and event.digest != event.target_digest:
-        sheet.deliveries.append((event.tag, event.digest))
+
+
+def _note_delivery(sheet: _Sheet, event: ResourceDone) -> None:
+    """What the target holds now as the rule promises, if that was not known before."""
+    if event.outcome not in (Outcome.COPIED, Outcome.UNCHANGED):
+        return
+    brought = event.outcome is Outcome.COPIED and event.digest != event.target_digest
+    if brought or sheet.verified.get(event.tag) != event.digest:
+        delivery = Delivery(repository=sheet.row.target_name, tag=event.tag, digest=event.digest, brought=brought)
+        sheet.deliveries.append(delivery)
 
 
 def _resource_row(row: TaskRepository, event: ResourceDone) -> TaskResource:

@@ -1,7 +1,7 @@
 """Instances and rules from a YAML file: idempotent, all or nothing, every fault with its line."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,7 @@ class _Loading:
         # Instances of the file by name, and whether they are sound; rules of the file by source and name.
         self._sound: dict[str, bool] = {}
         self._rules: set[tuple[str, str]] = set()
+        self._unreadable: set[str] = set()
 
     def read(self, text: str) -> dict[str, list[_Entry]]:
         try:
@@ -128,14 +129,23 @@ class _Loading:
             mark = getattr(error, "problem_mark", None)
             line = mark.line + 1 if mark else 1
             raise RuleFileError([f"line {line}: not YAML: {getattr(error, 'problem', error)}"]) from None
+        if node is None:
+            return {}
         try:
-            root = _mapping(node, {"instances": list, "rules": list}) if node else _Entry(1, {}, {})
-            return {
-                "instances": [_mapping(item, INSTANCE_KEYS) for item in root.values.get("instances", [])],
-                "rules": [_mapping(item, RULE_KEYS) for item in root.values.get("rules", [])],
-            }
+            root = _mapping(node, {"instances": list, "rules": list})
         except _Fault as fault:
             raise RuleFileError([str(fault)]) from None
+        parts = (("instances", INSTANCE_KEYS), ("rules", RULE_KEYS))
+        return {part: list(self._entries(root.values.get(part, []), keys)) for part, keys in parts}
+
+    def _entries(self, nodes: list[yaml.Node], keys: Mapping[str, type]) -> Iterator[_Entry]:
+        """The entries that can be read; the first fault of each of the others is noted."""
+        for node in nodes:
+            try:
+                yield _mapping(node, keys)
+            except _Fault as fault:
+                self.faults.append(str(fault))
+                self._unreadable |= {str(value.value) for key, value in _pairs(node) if key == "name"}
 
     def guard(self, load: Callable[[_Entry], None], entry: _Entry) -> None:
         """Goes on after a fault, so that one run names them all."""
@@ -159,7 +169,7 @@ class _Loading:
     def load_rule(self, entry: _Entry) -> None:
         source = _mapping(_required(entry, "source"), SOURCE_KEYS)
         target = _mapping(_required(entry, "target"), TARGET_KEYS)
-        if not all(self._sound.get(part.values.get("instance", ""), True) for part in (source, target)):
+        if not all(self._may_be_used(part.values.get("instance", "")) for part in (source, target)):
             return  # What is wrong with the instance is told already.
         name, instance = _required(entry, "name"), _instance(source)
         if (instance.name, name) in self._rules:
@@ -175,6 +185,9 @@ class _Loading:
         self._save(
             rule, entry, {**dict.fromkeys(SOURCE_KEYS, source), "source_namespace": source, "target_namespace": target}
         )
+
+    def _may_be_used(self, instance: str) -> bool:
+        return self._sound.get(instance, instance not in self._unreadable)
 
     def _save(self, thing: Instance | SyncRule, entry: _Entry, parts: Mapping[str, _Entry]) -> bool:
         """Whether it is sound. `parts` tells which mapping of the entry a field stands in, for the line of a fault."""
@@ -195,6 +208,10 @@ class _Loading:
             return True
         thing.save()
         return True
+
+
+def _pairs(node: yaml.Node) -> list[tuple[str, yaml.Node]]:
+    return [(str(key.value), value) for key, value in node.value] if isinstance(node, yaml.MappingNode) else []
 
 
 def _mapping(node: yaml.Node, keys: Mapping[str, type]) -> _Entry:
@@ -220,7 +237,10 @@ def _value(key: str, node: yaml.Node, kind: type) -> Any:
         return node
     if kind is list and isinstance(node, yaml.SequenceNode):
         return node.value
-    value = yaml.SafeLoader("").construct_object(node, deep=True) if isinstance(node, yaml.ScalarNode) else node
+    try:
+        value = yaml.SafeLoader("").construct_object(node, deep=True) if isinstance(node, yaml.ScalarNode) else node
+    except (yaml.YAMLError, ValueError):
+        raise _Fault(line, f"“{key}” must be {KIND_NAMES[kind]}") from None
     if value is None and kind is str:
         return ""
     if type(value) is not kind:
@@ -254,6 +274,8 @@ def _has_password(instance: Instance, secret: str) -> bool:
 
 def _secret(entry: _Entry) -> str | None:
     """The password by its reference; None when the file says nothing of one."""
+    if "password_env" in entry.values and "password_file" in entry.values:
+        raise _Fault(entry.line_of("password_file"), "give password_env or password_file, not both")
     if "password_env" in entry.values:
         name = entry.values["password_env"]
         if name not in os.environ:
@@ -265,6 +287,8 @@ def _secret(entry: _Entry) -> str | None:
             return path.read_text().rstrip("\n")
         except OSError as error:
             raise _Fault(entry.line_of("password_file"), f"{path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise _Fault(entry.line_of("password_file"), f"{path} is not text") from None
     return None
 
 

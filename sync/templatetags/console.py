@@ -104,9 +104,3 @@ def types(rule: SyncRule | dict[str, Any]) -> str:
 @register.filter
 def namespace(name: str) -> str:
     return "top level" if name == NAMESPACE_TOP else name
-
-
-@register.filter
-def short_digest(digest: str) -> str:
-    algorithm, _, hexadecimal = digest.partition(":")
-    return f"{algorithm}:{hexadecimal[:12]}" if hexadecimal else digest

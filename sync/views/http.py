@@ -1,13 +1,14 @@
 """What the views share: page or fragment, live parts, forms, and what follows a POST."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.paginator import Page, Paginator
+from django.db import IntegrityError
 from django.db.models import Model, QuerySet
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -23,6 +24,7 @@ from sync.models import Status, SyncTask
 ROWS_A_PAGE = 50
 IDLE_SECONDS = 15
 Row = TypeVar("Row", bound=Model)
+Saved = TypeVar("Saved")
 
 # On every view that answers one URL with a page or with a fragment.
 page_or_fragment = vary_on_headers("HX-Request")
@@ -90,6 +92,19 @@ def form_page(request: Request, page: str, part: str, form: BaseForm, context: d
     """The page of a form; a refused form as 422, for htmx without the page around it."""
     template = part if wants_fragment(request) else page
     return render(request, template, {**context, "form": form}, status=422 if form.errors else 200)
+
+
+def save_valid(form: BaseForm, save: Callable[[], Saved]) -> Saved | None:
+    """What `save` returns; None when the form is refused, also for what somebody else saved at the same moment."""
+    if not form.is_valid():
+        return None
+    try:
+        return save()
+    except IntegrityError:
+        form.full_clean()
+        if form.is_valid():
+            raise
+        return None
 
 
 def saved(request: Request, url: str, message: str) -> HttpResponse:

@@ -1,5 +1,7 @@
 """Pages of instances: list, register, edit, test the connection, delete."""
 
+from functools import partial
+
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpResponse
@@ -12,7 +14,7 @@ from sync import access
 from sync.forms import InstanceForm
 from sync.models import Instance, SyncRule
 from sync.services import configure, connect
-from sync.views.http import Request, form_page, page_or_fragment, saved, wants_fragment
+from sync.views.http import Request, form_page, page_or_fragment, save_valid, saved, wants_fragment
 from sync.views.layout import Layout
 
 PAGE, PART = "instances/form.html", "instances/_form.html"
@@ -55,11 +57,14 @@ def instance_edit(request: Request, name: str) -> HttpResponse:
 
 
 def _save_or_ask(request: Request, form: InstanceForm, editing: str) -> HttpResponse:
-    if form.is_valid():
-        instance = form.save(commit=False)
-        configure.save_instance(instance, form.new_password)
-        return saved(request, reverse("instances"), f"Instance {instance} is saved.")
-    return form_page(request, PAGE, PART, form, {"editing": editing})
+    answer = save_valid(form, partial(_save, request, form))
+    return answer or form_page(request, PAGE, PART, form, {"editing": editing})
+
+
+def _save(request: Request, form: InstanceForm) -> HttpResponse:
+    instance = form.save(commit=False)
+    configure.save_instance(instance, form.new_password)
+    return saved(request, reverse("instances"), f"Instance {instance} is saved.")
 
 
 @require_POST

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from django.db.models import Max
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from sync import access
@@ -21,6 +24,7 @@ from sync.views.http import (
     page_of,
     page_or_fragment,
     poll_seconds_of_list,
+    save_valid,
     saved,
     wants_fragment,
 )
@@ -78,17 +82,17 @@ def _save_or_ask(request: Request, rule: SyncRule, title: str) -> HttpResponse:
         targets=access.visible_instances(request.user),
         namespaces=connect.namespaces(source),
     )
-    if form.is_valid():
-        return _save(request, form)
     context = {"instance": source, "title": title, "editing": name}
-    return form_page(request, "rules/form.html", "rules/_form.html", form, context)
+    answer = save_valid(form, partial(_save, request, form))
+    return answer or form_page(request, "rules/form.html", "rules/_form.html", form, context)
 
 
 def _save(request: Request, form: RuleForm) -> HttpResponse:
     rule, sync_now = form.save(commit=False), form.cleaned_data.get("sync_now", False)
     task = configure.save_rule(rule, actor=request.user.get_username(), sync_now=sync_now)
-    started = f" Task {task.pk} copies what is there now." if task else ""
-    return saved(request, reverse("rules", args=[rule.source.name]), f"Rule {rule.name} is saved.{started}")
+    started = format_html(" {} copies what is there now.", _link(task, rule.source.name)) if task else ""
+    message = format_html("Rule {} is saved.{}", rule.name, started)
+    return saved(request, reverse("rules", args=[rule.source.name]), message)
 
 
 @require_POST
@@ -107,9 +111,13 @@ def rule_sync(request: Request, instance: str, name: str) -> HttpResponse:
     """Starts a run at once, of a disabled rule too; shows the one that waits or runs already."""
     rule = access.get_rule_or_404(request.user, instance, name)
     opened = trigger.open_task(rule, Trigger.MANUAL, actor=request.user.get_username())
-    before = f"Rule {name} is being synchronized already: task {opened.task.pk}."
-    message = f"Task {opened.task.pk} synchronizes rule {name}." if opened.created else before
+    words = "{} synchronizes rule {}." if opened.created else "{} is already synchronizing rule {}."
+    message = format_html(words, _link(opened.task, instance), name)
     return acted(request, reverse("task", args=[instance, opened.task.pk]), message)
+
+
+def _link(task: SyncTask, instance: str) -> SafeString:
+    return format_html('<a href="{}">Task {}</a>', reverse("task", args=[instance, task.pk]), task.pk)
 
 
 def rule_delete(request: Request, instance: str, name: str) -> HttpResponse:

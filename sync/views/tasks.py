@@ -72,7 +72,7 @@ def task_stop(request: Request, instance: str, task_id: int) -> HttpResponse:
     task = access.get_task_or_404(request.user, instance, task_id)
     if request.method == "POST":
         stopping = trigger.stop_task(task)
-        message = f"Task {task.pk} was asked to stop." if stopping else f"Task {task.pk} has ended already."
+        message = f"Task {task.pk} is stopping." if stopping else f"Task {task.pk} has ended already."
         return acted(request, reverse("task", args=[instance, task.pk]), message)
     template = "tasks/_stop.html" if wants_fragment(request) else "tasks/stop.html"
     return render(request, template, {"instance": task.source, "task": task})

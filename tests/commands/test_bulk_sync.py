@@ -117,7 +117,7 @@ def test_without_waiting_the_tasks_are_queued(rule):
         (["--rule", "frankfurt/everything"], "There is no rule “frankfurt/everything”."),
         (["--instance", "paris"], "There is no instance “paris”."),
         (["--instance", "frankfurt"], "No enabled rule"),
-        (["--all", "--resource", "web"], "“web” is not REPOSITORY:TAG"),
+        (["--all", "--resource", "web"], "“web” is not of the form REPOSITORY:TAG"),
         (["--all", "--resource", "elsewhere/web:v1"], "None of the chosen rules covers elsewhere/web:v1"),
     ],
 )

@@ -1,11 +1,16 @@
 """The runner: one end for all, in order, whatever the programs do."""
 
+import fcntl
 import os
+import pty
+import shlex
 import signal
 import subprocess
 import sys
+import termios
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,10 +24,19 @@ WEB = f"exec {sys.executable} -m http.server --bind 127.0.0.1 "
 
 @pytest.fixture
 def run(tmp_path):
-    """run(programs, base): starts a runner in a process of its own; gives it and a function that reads its screen."""
+    """run(programs, base): starts a runner in a process of its own; gives it and a function that reads its screen.
+
+    With `output`, a file descriptor, it writes there; `terminal` makes that its controlling terminal, as in a shell.
+    """
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(programs: dict[str, str], base: dict[str, str], welcome: str = "print('welcome', flush=True)"):
+    def start(
+        programs: dict[str, str],
+        base: dict[str, str],
+        welcome: str = "print('welcome', flush=True)",
+        output: int | None = None,
+        terminal: bool = False,
+    ):
         port = free_port()
         script = f"""
             import sys
@@ -31,11 +45,16 @@ def run(tmp_path):
             def welcome(): {welcome}
             sys.exit(Runner(make({programs | {"web": WEB + str(port)}!r}), make({base!r})).run({port}, welcome))
         """
+        command = [sys.executable, "-c", textwrap.dedent(script)]
+        if terminal:
+            command = ["setsid", "--ctty", "sh", "-c", f"{shlex.join(command)}; true"]
+        environment = os.environ | {"RUNNER_TEST": str(tmp_path)}
         screen = tmp_path / "screen"
-        with screen.open("wb") as output:
-            command = [sys.executable, "-c", textwrap.dedent(script)]
-            environment = os.environ | {"RUNNER_TEST": str(tmp_path)}
-            started.append(subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=output))
+        with screen.open("wb") as file:
+            end = file if output is None else output
+            started.append(
+                subprocess.Popen(command, cwd=PROJECT, env=environment, stdin=output, stdout=end, stderr=end)
+            )
         return started[-1], screen.read_text
 
     yield start
@@ -86,3 +105,70 @@ def test_a_welcome_that_fails_ends_everything_with_its_reason(run):
     process, screen = run({}, {"queue": FOREVER}, welcome="raise LaunchError('Nothing to show.')")
     assert process.wait(20) == 1
     assert "Nothing to show." in screen()
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_when_told_though_its_output_is_gone(run, told, tmp_path):
+    """`make demo | tee log`: Ctrl-C ends tee as well."""
+    reading, writing = os.pipe()
+    process, _ = run({"worker": f"trap 'touch {tmp_path}/handed-back; exit' TERM; {FOREVER}"}, {}, output=writing)
+    os.close(writing)
+    _read_until(reading, b"welcome")
+    os.close(reading)
+    process.send_signal(told)
+    assert process.wait(10) == 0
+    assert (tmp_path / "handed-back").exists(), "the worker was killed"
+
+
+def test_an_output_that_nobody_reads_any_more_ends_everything(run):
+    reading, writing = os.pipe()
+    process, _ = run({"worker": "while :; do echo news; sleep 0.1; done"}, {"queue": FOREVER}, output=writing)
+    os.close(writing)
+    _read_until(reading, b"news")
+    os.close(reading)
+    assert process.wait(10) == 0
+
+
+def test_it_ends_when_told_though_its_output_is_full(run):
+    reading, writing = os.pipe()
+    chatter = f"yes {'x' * 100} | head -n 2000; {FOREVER}"
+    process, _ = run({"worker": chatter}, {"queue": FOREVER}, output=writing)
+    os.close(writing)
+    wait_until(lambda: _waiting_bytes(reading) > 50_000, 20, "a full pipe")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    os.close(reading)
+
+
+def test_a_closed_terminal_ends_everything(run, tmp_path):
+    """The system tells the shell, and then with SIGHUP all that the shell had in the foreground."""
+    terminal, other_end = pty.openpty()
+    worker = f"trap 'touch {tmp_path}/handed-back; exit' TERM; {FOREVER}"
+    process, _ = run({"worker": worker}, {"queue": FOREVER}, output=other_end, terminal=True)
+    os.close(other_end)
+    _read_until(terminal, b"welcome")
+    os.close(terminal)
+    wait_until(lambda: left_running(f"RUNNER_TEST={tmp_path}") == [], 10, "the end of everything")
+    process.wait(1)
+    assert (tmp_path / "handed-back").exists(), "the worker was killed"
+
+
+def test_a_watcher_that_was_killed_holds_nothing_up(run):
+    process, screen = run({"worker": FOREVER}, {"queue": FOREVER})
+    wait_until(lambda: "welcome" in screen(), 20)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+
+
+def _read_until(file: int, words: bytes) -> None:
+    text = b""
+    while words not in text:
+        part = os.read(file, 65536)
+        assert part, f"{words!r} did not come:\n{text.decode()}"
+        text += part
+
+
+def _waiting_bytes(pipe: int) -> int:
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)

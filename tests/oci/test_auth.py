@@ -2,6 +2,7 @@ import base64
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -204,6 +205,59 @@ def test_challenge_may_stand_on_the_root_alone(fake):
     fake.script("GET", "/v2/a", Answer(401), Answer(body=b'{"tags":["v1"]}'))
     fake.script("GET", "/token", Answer(body=b'{"token":"t"}'))
     assert list(Client(Endpoint(fake.url)).tags("a")) == ["v1"]
+
+
+FOREIGN = "asks for a credential of its own"
+
+
+def test_challenge_of_another_host_never_sees_our_credential_and_is_not_remembered(fake):
+    require_token(fake, "one", "two", "three")
+    client = Client(Endpoint(fake.url), Credential("robot", SECRET))
+    list(client.tags("a"))
+    with FakeRegistry() as stranger:
+        stranger.script("GET", "/", Answer(401, {"WWW-Authenticate": f'Bearer realm="{stranger.url}/token"'}))
+        stranger.script("GET", "/token", Answer(body=b'{"token":"theirs"}'))
+        fake.script("GET", "/v2/a/manifests/", Answer(307, {"Location": f"{stranger.url}/manifest"}))
+        with pytest.raises(Unauthorized, match=f"127.0.0.1:{stranger.port}.*{FOREIGN}") as caught:
+            client.get_manifest("a", "v1")
+        assert [one.target for one in stranger.requests] == ["/manifest"]
+        assert "Authorization" not in stranger.requests[0].headers
+    assert "password" not in caught.value.hint
+    list(client.tags("b"))
+    assert scopes_asked(fake) == [["repository:a:pull"], ["repository:b:pull"]]
+
+
+def test_challenge_looked_up_on_the_root_is_not_taken_from_another_host(fake):
+    with FakeRegistry() as stranger:
+        stranger.script("GET", "/", Answer(401, {"WWW-Authenticate": f'Bearer realm="{stranger.url}/token"'}))
+        fake.script("GET", "/v2/", Answer(307, {"Location": f"{stranger.url}/v2/"}))
+        fake.script("GET", "/v2/a", Answer(401))
+        client = Client(Endpoint(fake.url), Credential("robot", SECRET))
+        with pytest.raises(Unauthorized):
+            list(client.tags("a"))
+        with pytest.raises(Unauthorized, match=FOREIGN):
+            client.ping()
+        assert [one.target for one in stranger.requests] == ["/v2/", "/v2/"]
+        assert not any("Authorization" in one.headers for one in stranger.requests)
+
+
+@pytest.mark.parametrize("credential", [None, Credential("robot", SECRET)])
+def test_open_registry_asks_for_no_credential(fake, credential):
+    fake.script("GET", "/v2/", Answer(body=b"{}"))
+    client = Client(Endpoint(fake.url), credential)
+    client.ping()
+    assert not client.asks_for_credential
+
+
+@pytest.mark.parametrize("credential", [None, Credential("robot", SECRET)])
+@pytest.mark.parametrize("challenge", ["Basic realm=x", "Bearer realm=/token"])
+def test_registry_with_a_challenge_asks_for_a_credential(fake, challenge, credential):
+    fake.script("GET", "/v2/", Answer(401, {"WWW-Authenticate": challenge}), Answer(body=b"{}"))
+    fake.script("GET", "/token", Answer(body=b'{"token":"t"}'))
+    client = Client(Endpoint(fake.url), credential)
+    with suppress(Unauthorized):  # Basic without a password
+        client.ping()
+    assert client.asks_for_credential
 
 
 def test_403_means_no_right_and_is_not_repeated(fake):

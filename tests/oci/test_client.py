@@ -80,6 +80,10 @@ def test_absent_things(client):
         NotFound, match="Target prod-eu: cannot read manifest nobody/here:v1: the registry answered 404"
     ):
         client.get_manifest("nobody/here", "v1")
+    push_image(client, "somebody/here", "v1")
+    with pytest.raises(NotFound) as caught:
+        client.get_manifest("somebody/here", "v2")
+    assert caught.value.code == "MANIFEST_UNKNOWN"
 
 
 def test_refused_manifest_carries_the_registrys_reason(client):

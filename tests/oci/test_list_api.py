@@ -1,10 +1,12 @@
 import json
+import threading
+import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from sync.oci.client import Client, Endpoint
-from sync.oci.errors import Denied, NotFound, ProtocolViolation, RedirectRefused
+from sync.oci.errors import Cancelled, Denied, NotFound, ProtocolViolation, RedirectRefused
 from sync.oci.list_api import parse_next_link, resolve_link
 from tests.fakes.registry import Answer, Received
 
@@ -89,10 +91,49 @@ def test_short_list_costs_one_request(fake):
     assert len(fake.requests) == 1
 
 
-def test_circle_of_links_ends(fake):
+@pytest.mark.parametrize("names", [["a"], []])
+@pytest.mark.parametrize("following", [1, 2])
+def test_circle_of_links_ends(fake, names, following):
     fake.script("GET", "/v2/_catalog", page(["a"], '</v2/_catalog?p=1>; rel="next"'))
+    fake.script("GET", "/v2/_catalog?p=1", page(names, f'</v2/_catalog?p={following}>; rel="next"'))
+    fake.script("GET", "/v2/_catalog?p=2", page(names, '</v2/_catalog?p=1>; rel="next"'))
     with pytest.raises(ProtocolViolation, match="circle"):
         list(Client(Endpoint(fake.url)).catalog())
+    assert len(fake.requests) < 20
+
+
+def test_page_emptied_by_a_filter_does_not_end_the_list(fake):
+    fake.script("GET", "/v2/_catalog", page(["a"], '</v2/_catalog?p=1>; rel="next"'))
+    fake.script("GET", "/v2/_catalog?p=1", page([], '</v2/_catalog?p=2>; rel="next"'))
+    fake.script("GET", "/v2/_catalog?p=2", page(["b"]))
+    assert list(Client(Endpoint(fake.url)).catalog()) == ["a", "b"]
+
+
+def test_cancellation_is_heard_between_pages(fake):
+    fake.script("GET", "/v2/_catalog", page(["a"], '</v2/_catalog?p=1>; rel="next"'))
+    stop = threading.Event()
+    names = Client(Endpoint(fake.url), cancelled=stop.is_set).catalog()
+    assert next(names) == "a"
+    stop.set()
+    with pytest.raises(Cancelled):
+        next(names)
+    assert len(fake.requests) == 1
+
+
+def test_cancellation_is_heard_while_a_page_is_waited_for(fake, monkeypatch):
+    monkeypatch.setattr("sync.oci.transport.BACKOFF_FIRST", 15.0)
+    fake.script("GET", "/v2/_catalog", page(["a"], '</v2/_catalog?p=1>; rel="next"'))
+    fake.script("GET", "/v2/_catalog?p=1", Answer(503))
+    names = Client(Endpoint(fake.url), cancelled=lambda: len(fake.requests) > 1).catalog()
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        list(names)
+    assert time.monotonic() - started < 5
+
+
+def test_names_can_be_stored_and_shown(fake):
+    fake.script("GET", "/v2/a/tags/list", Answer(body=b'{"tags":["v1","a\\u0000b","\\ud800"]}'))
+    assert list(Client(Endpoint(fake.url)).tags("a")) == ["v1", "a\ufffdb", "\ufffd"]
 
 
 @pytest.mark.parametrize("body", [b'{"name":"a","tags":null}', b'{"name":"a"}', b'{"tags":[]}'])
@@ -108,6 +149,14 @@ def test_what_is_no_list_is_an_error_not_an_empty_list(fake, body):
         list(Client(Endpoint(fake.url)).tags("a"))
 
 
+def test_404_without_the_registrys_own_words_has_no_code(fake):
+    for body in (b"", b"<html>", b"404 page not found", b"{}"):
+        fake.script("GET", "/v2/a/tags/list", Answer(404, body=body))
+        with pytest.raises(NotFound) as caught:
+            list(Client(Endpoint(fake.url)).tags("a"))
+        assert caught.value.code == ""
+
+
 def test_unknown_repository(fake):
     fake.script("GET", "/v2/a/tags/list", Answer(404, body=b'{"errors":[{"code":"NAME_UNKNOWN"}]}'))
     with pytest.raises(NotFound) as caught:
@@ -121,6 +170,13 @@ def test_missing_catalog_says_what_to_do(fake):
     fake.script("GET", "/v2/_catalog", Answer(403))
     with pytest.raises(Denied, match="name the repositories instead"):
         list(Client(Endpoint(fake.url)).catalog())
+
+
+@pytest.mark.parametrize("body", [b"<html>nginx", b"404 page not found", b""])
+def test_plain_web_server_is_no_registry(fake, body):
+    fake.script("GET", "/v2/", Answer(404, {"Content-Type": "text/html"}, body))
+    with pytest.raises(NotFound, match="This is not a registry, or its API lies below another address"):
+        Client(Endpoint(fake.url)).ping()
 
 
 def test_web_page_is_no_registry(fake):

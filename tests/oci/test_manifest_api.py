@@ -53,9 +53,10 @@ def test_absent_manifests(fake):
     assert source(fake).head_manifest("a", "v2") is None
 
 
-def test_no_right_means_absent_in_a_target_and_an_error_in_a_source(fake):
+def test_no_right_to_look_is_not_absence(fake):
     fake.script("HEAD", "/v2/a/manifests/v1", Answer(403))
-    assert target(fake).head_manifest("a", "v1") is None
+    with pytest.raises(Denied):
+        target(fake).head_manifest("a", "v1")
     with pytest.raises(Denied, match="Source prod: cannot look up manifest a:v1"):
         source(fake).head_manifest("a", "v1")
 

@@ -134,6 +134,16 @@ def test_typed_nonsense_is_refused_without_repeating_secrets(typed):
 
 
 @pytest.mark.parametrize(
+    "typed", ["javascript:alert(1)", "host:port", "x:99999", "https://me:secret@x:abc", "[::1", "https://[x]"]
+)
+def test_what_is_no_address_is_told_in_our_own_words(typed):
+    with pytest.raises(InvalidReference) as caught:
+        normalize_address(typed)
+    assert str(caught.value).startswith("This is not an address: give the name of a host")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("url", "expected"),
     [("http://localhost", True), ("http://a.localhost:1", True), ("http://127.9.9.9", True), ("http://[::1]:5", True),
      ("http://0.0.0.0", True), ("http://[::ffff:127.0.0.1]", True),

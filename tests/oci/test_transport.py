@@ -11,6 +11,7 @@ import pytest
 from sync.oci.client import Client, Credential, Endpoint
 from sync.oci.errors import (
     Cancelled,
+    DigestMismatch,
     PlainHttpRefused,
     ProtocolViolation,
     RedirectRefused,
@@ -23,6 +24,7 @@ from sync.oci.errors import (
 )
 from sync.oci.transport import Transport
 from tests.fakes.registry import Answer, FakeRegistry, Received
+from tests.oci.artifacts import image
 from tests.support import self_signed
 
 OK = Answer(body=b"ok")
@@ -239,12 +241,13 @@ def test_circle_of_redirects_ends(fake):
         ("https://r.example", "https://0.0.0.0/x", RedirectRefused),
         ("https://r.example", "file:///etc/passwd", RedirectRefused),
         ("http://localhost", "http://other.example/x", PlainHttpRefused),
+        ("http://localhost", "http://me:secret@other.example/x", PlainHttpRefused),
     ],
 )
 def test_hops_that_are_refused(home, hop, error, caplog):
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         Transport(Endpoint(home)).check_hop(f"{hop}?sig=secret")
-    assert "secret" not in caplog.text
+    assert "secret" not in caplog.text + str(caught.value)
 
 
 @pytest.mark.parametrize("location", ["http://[half", "http://host:port/x", "http://h:99999/"])
@@ -261,6 +264,21 @@ def test_host_name_that_leads_to_a_link_local_address_is_refused_before_anything
     assert fake.requests == []
 
 
+def test_host_name_that_leads_to_this_machine_is_refused_unless_the_registry_itself_has_it(fake, monkeypatch):
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr("socket.getaddrinfo", lambda host, *rest: look_up("127.0.0.1", *rest))
+    monkeypatch.setenv("no_proxy", "*")
+    registry = Endpoint(f"http://registry.example:{fake.port}", allow_plain_http=True)
+    with FakeRegistry() as inside:
+        fake.script("GET", "/x", Answer(307, {"Location": f"http://inside.example:{inside.port}/"}))
+        fake.script("GET", "/y", Answer(307, {"Location": f"http://registry.example:{inside.port}/y"}))
+        inside.script("GET", "/y", OK)
+        with pytest.raises(RedirectRefused, match="loopback"):
+            Transport(registry).request("GET", "/x")
+        assert inside.requests == []
+        assert Transport(registry).request("GET", "/y").body == b"ok"
+
+
 def test_hops_that_are_fine():
     Transport(Endpoint("https://r.example")).check_hop("https://storage.example/x")
     Transport(Endpoint("http://localhost:1")).check_hop("http://127.0.0.1:2/x")
@@ -271,6 +289,13 @@ def test_redirect_to_the_clouds_secrets_is_not_followed(fake, caplog):
     with pytest.raises(RedirectRefused):
         get(fake)
     assert "refused" in caplog.text
+
+
+def test_log_of_retries_tells_host_and_port(fake, caplog):
+    caplog.set_level(logging.INFO, "sync.oci.transport")
+    fake.script("GET", "/x", Answer(503), Answer(body=b"0123456789", cut=4), OK)
+    get(fake, "/x?sig=s3cret")
+    assert [(one.levelname, f"127.0.0.1:{fake.port}/x" in one.message) for one in caplog.records] == [("INFO", True)] * 2
 
 
 # secrets
@@ -300,6 +325,25 @@ def test_words_of_the_registry_are_trimmed(fake):
     with pytest.raises(Rejected) as caught:
         Client(Endpoint(fake.url)).ping()
     assert caught.value.message == ""
+
+
+def test_words_of_the_registry_can_be_stored_and_shown(fake):
+    body = rb'{"errors":[{"code":"A\u0000\ud800B","message":"a\u0000b\u001b[31m\ud800\u202ec\nd\u0085e","detail":"\udfff"}]}'
+    fake.script("GET", "/v2/", Answer(400, body=body))
+    with pytest.raises(Rejected) as caught:
+        Client(Endpoint(fake.url)).ping()
+    error = caught.value
+    assert (error.code, error.message) == ("A\ufffd\ufffdB", "a\ufffdb\ufffd[31m\ufffd\ufffdc d e: \ufffd")
+    assert f"{error}{error.problem}{error.args}".isprintable()
+
+
+def test_whatever_part_of_an_answer_is_quoted_can_be_stored(fake):
+    manifest = image()
+    fake.script("PUT", "/v2/a/", Answer(201, {"Docker-Content-Digest": "\x01" * 5000}))
+    with pytest.raises(DigestMismatch) as caught:
+        Client(Endpoint(fake.url)).put_manifest("a", "v1", manifest)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
 
 
 # certificates

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_every_page(pages):
         assert len(texts(page, "h1")) == 1, name
         assert texts(page, "title")[0].endswith("Console"), name
         assert attributes(next(elements(page, "html")))["lang"] == "en", name
-        assert "Skip to the content" in texts(page, "a"), name
+        assert "Skip to content" in texts(page, "a"), name
         assert len(list(elements(page, "main"))) == 1, name
         assert not [key for key, count in Counter(re.findall(r'\sid="([^"]+)"', page)).items() if count > 1], name
 
@@ -130,14 +131,28 @@ def test_a_broken_page_is_explained_without_help_of_the_database(client, monkeyp
     client.raise_request_exception = False
     monkeypatch.setattr("django.contrib.auth.views.LoginView.get", lambda *_: 1 / 0)
     answer = client.get("/login/")
-    assert answer.status_code == 500 and texts(answer.content.decode(), "h1") == ["Something broke on our side"]
+    assert answer.status_code == 500 and texts(answer.content.decode(), "h1") == ["Something went wrong on our side"]
+
+
+def test_the_icon_that_browsers_ask_for_by_themselves_is_there_before_signing_in(client):
+    assert client.get("/favicon.ico").headers["Location"] == "/static/favicon.svg"
+
+
+def test_the_admin_site_is_named_after_the_product_and_writes_times_as_the_console(console, rule):
+    page = console.get(reverse("rules", args=["prod-gz"])).content.decode()
+    link = next(attributes(link)["href"] for link in elements(page, "a") if words(link) == "Admin site")
+    assert texts(console.get(link).content.decode(), "h1") == ["Instances, rules and tasks"]
+    task = make_task(rule, created_at=datetime(2026, 11, 23, 20, 16, tzinfo=UTC))
+    page = console.get(reverse("admin:sync_synctask_changelist")).content.decode()
+    assert "tcrconsole" in texts(page, "title")[0] and task.pk
+    assert "2026-11-23 20:16:00" in texts(page, "td")
 
 
 def test_an_old_form_is_explained():
     answer = Client(enforce_csrf_checks=True).post("/login/", {"username": "a", "password": "b"})
-    assert answer.status_code == 403 and texts(answer.content.decode(), "h1") == ["This form is too old"]
+    assert answer.status_code == 403 and texts(answer.content.decode(), "h1") == ["This form has expired"]
 
 
 def test_a_wrong_password_is_refused_plainly(client, db):
     page = client.post("/login/", {"username": "a", "password": SECRET}).content.decode()
-    assert "User name and password do not match. Both are case-sensitive." in texts(page, "p") and SECRET not in page
+    assert "The user name or the password is wrong. Both are case-sensitive." in texts(page, "p") and SECRET not in page

@@ -4,10 +4,12 @@ import pytest
 from django.urls import reverse
 
 from sync.models import Instance, SyncRule
+from sync.services import configure
 from tests.pages.html import attributes, by_id, elements, texts, words
-from tests.support import htpasswd
+from tests.support import htpasswd, self_signed
 
 SECRET = "correct horse battery"
+CERTIFICATE, _ = self_signed("127.0.0.1")
 
 
 @pytest.fixture
@@ -51,23 +53,45 @@ def test_register(console, values):
     ("field", "value", "said"),
     [
         ("name", "", "Enter a name."),
-        ("name", "Prod", "Not a name"),
+        ("name", "Prod", "Use lower-case letters"),
         ("region", "", "Enter the region"),
         ("url", "", "Enter the address."),
         ("url", "ftp://registry.example", "ftp"),
         ("url", "http://registry.example", "Plain HTTP is off"),
         ("ca_certificate", "nonsense", "Not a certificate"),
         ("proxy", "http://user:pw@proxy:3128", "without credentials"),
-        ("read_timeout", "0", "greater than or equal to 1"),
+        ("connect_timeout", "-1", "Enter a whole number from 1 to 300."),
+        ("read_timeout", "0", "Enter a whole number from 1 to 3600."),
+        ("read_timeout", "9" * 30, "Enter a whole number from 1 to 3600."),
+        ("max_connections", "", "Enter a whole number from 1 to 256."),
+        ("max_connections", "many", "Enter a whole number from 1 to 256."),
     ],
 )
 def test_refused_values_are_explained_beside_the_field(console, values, field, value, said):
     answer = console.post("/instances/new/", {**values, field: value})
     page = answer.content.decode()
     assert answer.status_code == 422 and not Instance.objects.exists()
-    assert said in words(by_id(page, f"id_{field}_error"))
+    assert said in words(by_id(page, f"id_{field}_error")) and len(answer.context["form"].errors[field]) == 1
     control = attributes(by_id(page, f"id_{field}"))
     assert f"id_{field}_error" in control["aria-describedby"] and control["aria-invalid"] == "true"
+
+
+def test_the_name_is_unique(console, source, values):
+    answer = console.post("/instances/new/", {**values, "name": source.name})
+    assert words(by_id(answer.content.decode(), "id_name_error")) == "There is an instance of this name already."
+
+
+def test_of_two_who_save_one_name_at_once_the_second_is_told(console, values, monkeypatch):
+    save = configure.save_instance
+
+    def save_second(instance, password):
+        Instance.objects.create(name=instance.name, region="Frankfurt", url="http://127.0.0.1:1")
+        save(instance, password)
+
+    monkeypatch.setattr(configure, "save_instance", save_second)
+    answer = console.post("/instances/new/", values)
+    assert answer.status_code == 422
+    assert words(by_id(answer.content.decode(), "id_name_error")) == "There is an instance of this name already."
 
 
 def test_a_stored_password_is_never_rendered_and_stays_when_left_blank(console, values):
@@ -91,14 +115,43 @@ def test_a_stored_password_can_be_removed(console, values):
     assert Instance.objects.get().password == ""
 
 
-def test_a_stored_password_does_not_follow_to_another_address(console, values):
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"url": "https://attacker.example"}, "Address"),
+        ({"proxy": "http://attacker.example:3128"}, "Proxy"),
+        ({"ca_certificate": CERTIFICATE}, "CA certificate"),
+        ({"allow_plain_http": "on"}, "Allow plain HTTP"),
+    ],
+)
+def test_a_stored_password_does_not_follow_where_others_can_read_it(console, values, changed, named):
     console.post("/instances/new/", {**values, "username": "robot", "password": SECRET})
-    elsewhere = {**values, "username": "robot", "url": "https://attacker.example"}
+    before = Instance.objects.values().get()
+    edited = {**values, "username": "robot", "editing": "gz", **changed}
     for url in ("/instances/gz/edit/", "/instances/test/"):
-        answer = console.post(url, {**elsewhere, "editing": "gz"})
+        answer = console.post(url, edited)
         assert answer.status_code == 422
-        assert "The address has changed" in words(by_id(answer.content.decode(), "id_password_error"))
-    assert Instance.objects.get().url == "http://127.0.0.1:1"
+        assert f"Changed: {named}." in words(by_id(answer.content.decode(), "id_password_error"))
+    assert Instance.objects.values().get() == before
+    console.post("/instances/gz/edit/", {**edited, "password": "typed again"})
+    assert Instance.objects.get().password == "typed again"
+
+
+def test_the_same_certificate_with_other_line_ends_asks_for_no_password(console, values):
+    console.post("/instances/new/", {**values, "username": "robot", "password": SECRET})
+    Instance.objects.update(ca_certificate=CERTIFICATE)
+    sent = CERTIFICATE.replace("\n", "\r\n")
+    answer = console.post("/instances/gz/edit/", {**values, "username": "robot", "ca_certificate": sent})
+    assert answer.status_code == 302 and Instance.objects.get().password == SECRET
+
+
+def test_a_password_without_a_user_name_is_refused(console, values):
+    answer = console.post("/instances/new/", {**values, "password": SECRET})
+    assert answer.status_code == 422 and not Instance.objects.exists()
+    assert "only with a user name" in words(by_id(answer.content.decode(), "id_username_error"))
+    console.post("/instances/new/", {**values, "username": "robot", "password": SECRET})
+    assert console.post("/instances/gz/edit/", {**values, "username": ""}).status_code == 422
+    assert Instance.objects.get().username == "robot"
 
 
 def test_connection_test_tells_what_was_tried_and_saves_nothing(console, values, start_registry):

@@ -5,6 +5,7 @@ import pytest
 from sync.models import Instance, SyncRule, SyncTask
 from sync.oci.client import Client as RegistryClient
 from sync.oci.client import Endpoint
+from sync.services import configure
 from tests.oci.artifacts import push_image
 from tests.pages.html import attributes, by_id, elements, texts, words
 
@@ -106,7 +107,9 @@ def test_no_type_chosen_is_refused(console, source, values):
     del values["images"], values["charts"]
     answer = console.post(NEW, values)
     assert answer.status_code == 422
-    assert words(by_id(answer.content.decode(), "id_images_error")) == "Choose at least one type of resource."
+    page = answer.content.decode()
+    assert words(by_id(page, "id_images_error")) == "Choose at least one type of resource."
+    assert "Type : Choose at least one type of resource." in texts(page, "li"), "the summary names what the page names"
 
 
 @pytest.mark.parametrize("kept", ["images", "charts"])
@@ -121,6 +124,20 @@ def test_the_name_is_unique_within_its_source(console, rule, values):
     assert "has a rule of this name already" in words(by_id(answer.content.decode(), "id_name_error"))
     console.post("/i/prod-eu/new-rule/", {**values, "target": str(rule.source.pk)})
     assert SyncRule.objects.filter(name="web").count() == 2
+
+
+def test_of_two_who_save_one_name_at_once_the_second_is_told(console, source, values, monkeypatch):
+    save = configure.save_rule
+
+    def save_second(rule, **options):
+        SyncRule.objects.create(name=rule.name, source=source, source_namespace="first", target=source)
+        return save(rule, **options)
+
+    monkeypatch.setattr(configure, "save_rule", save_second)
+    answer = console.post(NEW, values)
+    assert answer.status_code == 422
+    assert "has a rule of this name already" in words(by_id(answer.content.decode(), "id_name_error"))
+    assert SyncRule.objects.get().source_namespace == "first"
 
 
 def test_the_source_is_shown_and_cannot_be_changed(console, source, target, values):
@@ -170,7 +187,12 @@ def test_a_source_that_lists_nothing_says_so_and_lets_one_type(console, source, 
 
 def test_also_copy_what_is_there_now(console, source, values):
     console.post(NEW, {**values, "sync_now": "on"})
-    assert SyncTask.objects.get().rule == SyncRule.objects.get()
+    task = SyncTask.objects.get()
+    assert task.rule == SyncRule.objects.get()
+    links = {
+        words(link): attributes(link)["href"] for link in elements(console.get("/instances/").content.decode(), "a")
+    }
+    assert links[f"Task {task.pk}"] == f"/i/prod-gz/tasks/{task.pk}/", "the message leads to the task"
     page = console.get("/i/prod-gz/rules/web/edit/").content.decode()
     assert "id_sync_now" not in page, "only on create"
 

@@ -47,7 +47,7 @@ def test_the_choice_stays_on_the_page_where_it_is_made(console, rule):
 
 def test_without_rules_the_page_says_what_a_rule_does(console, source):
     page = console.get(RULES).content.decode()
-    assert any("No rule yet" in text for text in texts(page, "p"))
+    assert any("No rules yet" in text for text in texts(page, "p"))
     assert [words(link) for link in elements(page, "a") if attributes(link)["href"] == "/i/prod-gz/new-rule/"] == [
         "Create"
     ]
@@ -110,6 +110,15 @@ def test_sync_opens_one_task_and_shows_it(console, rule, enabled):
     assert first.headers["Location"] == second.headers["Location"] == f"/i/prod-gz/tasks/{task.pk}/"
 
 
+def test_the_message_after_sync_leads_to_the_task(console, rule):
+    for said in ("Task {} synchronizes rule web.", "Task {} is already synchronizing rule web."):
+        answer = console.post(reverse("rule-sync", args=["prod-gz", "web"]), headers={"HX-Request": "true"})
+        toasts = answer.content.decode()
+        task = SyncTask.objects.get()
+        assert words(by_id(toasts, "toasts")) == said.format(task.pk)
+        assert [attributes(link)["href"] for link in elements(toasts, "a")] == [f"/i/prod-gz/tasks/{task.pk}/"]
+
+
 def test_while_a_task_is_open_its_rule_shows_it(console, rule):
     console.post(reverse("rule-sync", args=["prod-gz", "web"]))
     page = console.get(RULES).content.decode()
@@ -126,7 +135,7 @@ def test_state_is_changed_by_post_only(console, rule):
 def test_deleting_asks_first_and_says_what_stays(console, rule):
     console.post(reverse("rule-sync", args=["prod-gz", "web"]))
     page = console.get("/i/prod-gz/rules/web/delete/").content.decode()
-    assert "What it has brought to prod-eu (Frankfurt) stays there." in texts(page, "li")
+    assert "What it copied to prod-eu (Frankfurt) stays there." in texts(page, "li")
     assert "1 task of this rule is waiting or running and will be stopped." in texts(page, "li")
     assert SyncRule.objects.exists()
 

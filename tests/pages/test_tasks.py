@@ -205,6 +205,24 @@ def test_repositories_failed_ones_first_then_running_then_the_rest_then_those_wi
     assert [words(head) for head in elements(page, "th") if attributes(head)["scope"] == "row"] == list("decab0")
 
 
+def test_a_repository_with_nothing_to_do_shows_no_status(console, rule):
+    task = make_task(rule, "partial", planned=1, failed=1, all_planned=True)
+    needless = make_repository(task, "0")
+    page = console.get(url_of(task)).content.decode()
+    assert next(words(row) for row in elements(page, "tr") if words(row).startswith("0")) == "0 Nothing to do — —"
+    page = console.get(f"{url_of(task)}repositories/{needless.pk}/").content.decode()
+    assert "Succeeded" not in texts(page, "span") and "Nothing to do" in texts(page, "span")
+
+
+def test_the_bar_of_an_ended_task_tells_its_failures(console, rule):
+    task = make_task(rule, "partial", planned=64, copied=63, failed=1, all_planned=True)
+    page = console.get(url_of(task)).content.decode()
+    assert words(by_id(page, "progress-label")).startswith("64 of 64 resources done, 1 failed, 0")
+    assert attributes(by_id(page, "task-progress"))["class"] == "status-partial"
+    SyncTask.objects.update(copied=64, failed=0)
+    assert "failed" not in words(by_id(console.get(url_of(task)).content.decode(), "progress-label"))
+
+
 def test_fifty_repositories_a_page(console, rule):
     task = make_task(rule)
     TaskRepository.objects.bulk_create(TaskRepository(task=task, name=f"r{number:03}") for number in range(120))
@@ -246,7 +264,16 @@ def test_a_failure_is_explained(console, failed_repository):
     facts = dict(zip(texts(html, "dt"), texts(html, "dd"), strict=True))
     assert facts["Side"] == "Target" and facts["Operation"] == "push manifest prod/web:3.0"
     assert facts["HTTP status"] == "403 DENIED" and facts["Next step"] == "Give the account the right to push."
+    assert "sha256:" + "a" * 64 in texts(html, "span"), "the whole digest can be selected and searched"
     assert facts["Source has"] == "sha256:" + "b" * 64 and facts["Target keeps"] == "sha256:" + "c" * 64
+
+
+def test_a_copy_without_a_byte_says_why(console, failed_repository):
+    url = f"{url_of(failed_repository.task)}repositories/{failed_repository.pk}/"
+    said = "The target had every layer"
+    assert said not in texts(console.get(url).content.decode(), "span")
+    TaskResource.objects.update(moved_bytes=0)
+    assert texts(console.get(url).content.decode(), "span").count(said) == 1, "of what was copied only"
 
 
 def test_resources_open_in_place(console, failed_repository):

@@ -4,7 +4,7 @@ import json
 import random
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -15,6 +15,7 @@ from sync.oci.client import Client
 from sync.oci.errors import OciError
 from sync.oci.transport import Endpoint
 from sync.registries import PlainRegistry
+from sync.replication.blobs import Hints
 from sync.replication.events import BytesMoved, Event, LeftOut, RepositoryDone, ResourceDone, Tick, Vanished
 from sync.replication.plan import list_repositories
 from sync.replication.run import Limits, Replication, RepositoryWork
@@ -86,6 +87,7 @@ def replicate(
     should_stop: Callable[[list[Event]], bool] = lambda events: False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     manifest_limit: int = 4 * 1024 * 1024,
+    hints: Hints | None = None,
     **rule: Any,
 ) -> Ran:
     """Runs the engine from registry to registry; `only`: tags to take instead of those that match."""
@@ -101,8 +103,9 @@ def replicate(
         )
         for side, url in (("source", source), ("target", target))
     )
-    run = Replication(from_, to, spec(**rule), stop, limits, same_instance=source == target)
-    work: Iterator[RepositoryWork] = (RepositoryWork(name, only) for name in list_repositories(from_, spec(**rule)))
+    wanted = replace(spec(**rule), same_instance=source == target)
+    run = Replication(from_, to, wanted, stop, limits, Hints() if hints is None else hints)
+    work: Iterator[RepositoryWork] = (RepositoryWork(name, only) for name in list_repositories(from_, wanted))
     events: list[Event] = []
     for event in run.run(work, lambda: should_stop(events)):
         if not isinstance(event, Tick):

@@ -59,7 +59,7 @@ def test_a_failure_tells_all_that_is_known(rule, namespace, source):
     image = push_broken(source, f"{namespace}/web", "v1")
     task = run(rule)
     (resource,) = TaskResource.objects.filter(repository__task=task)
-    assert (resource.tag, resource.outcome, resource.digest) == ("v1", "failed", "")
+    assert (resource.tag, resource.outcome, resource.digest) == ("v1", "failed", image.digest)
     assert (resource.side, resource.http_status, resource.code) == ("source", 404, "BLOB_UNKNOWN")
     assert resource.operation == f"read blob {namespace}/web@{image.blobs[-1].digest}"
     assert "Source guangzhou" in resource.reason

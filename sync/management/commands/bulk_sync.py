@@ -2,9 +2,11 @@
 
 import getpass
 import json
+import signal
 import sys
+import threading
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -14,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sync.credentials import CredentialKeyMissing
-from sync.models import SyncTask, TaskResource
+from sync.models import Status, SyncTask, TaskResource
 from sync.oci.errors import OciError
 from sync.services import bulk, health, preview
 
@@ -54,6 +56,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["timeout"] != float("inf") and not (options["wait"] or options["foreground"]):
+            raise CommandError("--timeout goes with --wait or --foreground.", returncode=bulk.EXIT_WRONG_USE)
         try:
             orders = bulk.choose(options["rule"], options["instance"], options["all"], options["resource"])
         except bulk.WrongUse as error:
@@ -71,8 +75,8 @@ class Command(BaseCommand):
             if options["wait"]:
                 self._warn_without_workers()
             run = bulk.execute_here if options["foreground"] else bulk.follow
-            with _progress() as watch:
-                in_time = run(tasks, watch, deadline)
+            with _told_to_leave() as leaving, _progress() as watch:
+                in_time = run(tasks, watch, deadline, leaving)
             code = bulk.exit_code(tasks) if in_time else bulk.EXIT_TIMEOUT
         elif health.worker_count() is None:
             self.stderr.write("The queue cannot be reached (REDIS_URL); the tasks wait until it is back.")
@@ -90,6 +94,9 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"tasks": summaries}))
             return
         for task, told in zip(tasks, summaries, strict=True):
+            if task.status == Status.WAITING:
+                self.stdout.write(f"{told['rule']}: task {task.pk} is queued")
+                continue
             self.stdout.write(
                 "{rule}: task {id} {status}, {planned} resources in {repositories} repositories: {copied} copied, "
                 "{unchanged} unchanged, {conflict} conflicts, {failed} failed, {bytes} bytes in {seconds} s".format(
@@ -136,9 +143,11 @@ def _seconds(text: str) -> float:
 def _failures(task: SyncTask) -> Iterator[str]:
     if task.reason:
         yield task.reason
+    if number := bulk.missing(task):
+        yield f"{number} of the resources asked for {'is' if number == 1 else 'are'} not in the source."
     failed = TaskResource.objects.filter(repository__task=task, outcome=TaskResource.Outcome.FAILED)
     for resource in failed.select_related("repository").order_by("pk")[:20]:
-        yield f"{resource.repository.name}:{resource.tag or '*'}: {resource.reason}. {resource.hint}"
+        yield f"{resource.repository.name}:{resource.tag or '*'}: {resource.reason.rstrip('.')}. {resource.hint}"
     if task.failed > 20:
         yield f"... and {task.failed - 20} more."
 
@@ -161,6 +170,25 @@ def _plan_as_json(order: bulk.Order, planned: Sequence[preview.Planned]) -> dict
             for one in planned
         ],
     }
+
+
+@contextmanager
+def _told_to_leave() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM are heard once, to stop in good order; a second one ends the process as usual."""
+    told = threading.Event()
+
+    def hear(number: int, frame: object) -> None:
+        told.set()
+        signal.signal(number, previous[signal.Signals(number)])
+
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in previous:
+        signal.signal(number, hear)
+    try:
+        yield told.is_set
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -1,0 +1,93 @@
+"""Long names in a real browser: at no width does a page scroll sideways or a part stick out of its card."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.urls import reverse
+from playwright.sync_api import Page, Route, sync_playwright
+
+from sync.models import Instance, SyncRule
+from tests.pages.test_tasks import make_repository, make_task
+
+WIDTHS = (360, 600, 784, 900, 1000, 1100, 1280)
+NAME, REPOSITORY, TAG = "n" * 64, "r" * 255, "t" * 128
+DIGEST = "sha256:" + "a" * 64
+# What reaches beyond the window, and cards that something sticks out of.
+STICKING_OUT = """() => {
+  document.querySelectorAll("details").forEach((element) => { element.open = true; });
+  const edge = document.documentElement.clientWidth + 1;
+  const shown = [...document.body.querySelectorAll("*:not(.sr-only, .skip, .stack thead, .stack thead *)")];
+  return shown.filter((element) => element.getBoundingClientRect().right > edge
+    || (element.matches(".surface, td, dd") && element.scrollWidth > element.clientWidth + 1)
+  ).map((element) => element.outerHTML.slice(0, 120));
+}"""
+
+
+@pytest.fixture
+def urls(source: Instance, target: Instance) -> dict[str, str]:
+    """Every page that shows names, all of them as long as they may be."""
+    for number, instance in enumerate((source, target)):
+        instance.name, instance.region = f"{number}{NAME[1:]}", NAME
+        instance.url = f"http://127.0.0.1:1/{'u' * 200}"
+        instance.save()
+    rule = SyncRule.objects.create(
+        name=NAME,
+        description="d" * 200,
+        source=source,
+        source_namespace=REPOSITORY,
+        repositories="e" * 500,
+        tags="v.*",
+        others=True,
+        target=target,
+    )
+    task = make_task(rule, "partial", planned=2, copied=1, failed=1, conflict=1, actor="root", reason="x" * 300)
+    repository = make_repository(task, REPOSITORY, "partial", planned=2, failed=1, tags_planned=True)
+    make_repository(task, "prod/web", planned=1, copied=1, tags_planned=True)
+    for tag, outcome in ((TAG, "conflict"), ("1.0", "copied")):
+        repository.resources.create(tag=tag, outcome=outcome, digest=DIGEST, target_digest=DIGEST, kind="image")
+    repository.resources.create(
+        tag="f", outcome="failed", digest=DIGEST, operation="o" * 600, code="C" * 64, reason=TAG
+    )
+    of_rule, of_task = [source.name, NAME], [source.name, task.pk]
+    return {
+        **{name: reverse(name, args=of_rule) for name in ("rule", "rule-edit", "rule-delete")},
+        **{name: reverse(name, args=of_task) for name in ("task", "task-stop")},
+        **{name: reverse(name, args=[source.name]) for name in ("rules", "instance-edit", "instance-delete")},
+        "task-repository": reverse("task-repository", args=[*of_task, repository.pk]),
+        "instances": reverse("instances"),
+    }
+
+
+@pytest.fixture
+def screen(console, urls, chromium: Path) -> Iterator[Page]:
+    """A browser that is given the pages as rendered here, and the static files from their folder."""
+    pages = {url: console.get(url).content.decode() for url in urls.values()}
+
+    def answer(route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        if path in pages:
+            route.fulfill(body=pages[path], content_type="text/html")
+        elif (file := settings.BASE_DIR / path.lstrip("/")).is_file() and path.startswith("/static/"):
+            route.fulfill(path=file)
+        else:
+            route.abort()
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.route("**/*", answer)
+        yield page
+        browser.close()
+
+
+def test_long_names_fit_at_every_width(screen, urls):
+    for width in WIDTHS:
+        screen.set_viewport_size({"width": width, "height": 800})
+        for name, url in urls.items():
+            screen.goto(f"http://console.example{url}")
+            assert (width, name, screen.evaluate(STICKING_OUT)) == (width, name, [])
+            wider = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert (width, name, wider) == (width, name, 0)
