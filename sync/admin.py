@@ -1,4 +1,4 @@
-"""For support staff. Instances and what tasks did are read-only; nothing here counts or scans a large table."""
+"""For support staff. Instances and what tasks did are read-only; nothing here counts a large table."""
 
 import re
 from abc import abstractmethod
@@ -49,7 +49,7 @@ class LargeTableAdmin(ReadOnlyAdmin):
 
     @abstractmethod
     def ways(self, term: str) -> Iterator[Q]:
-        """What the term may be. Each is answered by an index alone, without a join."""
+        """What the term may be; each a condition without a join, for one index to answer."""
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
@@ -116,6 +116,13 @@ class SyncRuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ("source", "target")
     search_fields = ("name", "description", "source_namespace", "source__name", "target__name")
     autocomplete_fields = ("source", "target")
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Names the rules alone: what they brought stays in the target, and its records are too many to list."""
+        names = [str(rule) for rule in objs]
+        return names, {"rules": len(names)}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: SyncRule) -> None:
         configure.delete_rule(obj)

@@ -108,7 +108,8 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
-DATETIME_FORMAT = "Y-m-d H:i:s"
+# Django prefers the format of a language to the DATETIME_FORMAT of settings.
+FORMAT_MODULE_PATH = "tcrconsole.locale"
 USE_TZ = True
 
 STATIC_URL = "static/"

@@ -21,6 +21,7 @@ OWN = {
     "HTTPS",
     "DJANGO_SETTINGS_MODULE",
 }
+KEYS = [f"{letter * 43}=" for letter in "AQ"]
 PROGRAM = """
 import json
 from tcrconsole import settings
@@ -29,17 +30,18 @@ print(json.dumps({{name: getattr(settings, name) for name in names}}, default=st
 """
 
 
-def settings_with(folder: Path, *names: str, **environment: str) -> dict[str, Any]:
+def load(folder: Path, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name not in OWN}
     program = PROGRAM.format(names=names)
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=PROJECT,
-        env=kept | {"DATA_DIR": str(folder)} | environment,
-        capture_output=True,
-        text=True,
-        check=True,
+    command = [sys.executable, "-c", program]
+    return subprocess.run(
+        command, cwd=PROJECT, env=kept | {"DATA_DIR": str(folder)} | environment, capture_output=True, text=True
     )
+
+
+def settings_with(folder: Path, *names: str, **environment: str) -> dict[str, Any]:
+    done = load(folder, *names, **environment)
+    assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -65,7 +67,7 @@ def test_with_nothing_set(tmp_path):
     [
         ({"DEBUG": "true"}, "DEBUG", True),
         ({"SECRET_KEY": "given"}, "SECRET_KEY", "given"),
-        ({"CREDENTIAL_KEYS": "new,old"}, "CREDENTIAL_KEYS", ["new", "old"]),
+        ({"CREDENTIAL_KEYS": ",".join(KEYS)}, "CREDENTIAL_KEYS", KEYS),
         ({"ALLOWED_HOSTS": "a.example,b.example"}, "ALLOWED_HOSTS", ["a.example", "b.example"]),
         ({"HTTPS": "true"}, "SESSION_COOKIE_SECURE", True),
         ({"HTTPS": "true"}, "SECURE_SSL_REDIRECT", True),
@@ -77,6 +79,15 @@ def test_with_nothing_set(tmp_path):
 )
 def test_what_the_environment_says_counts(environment, setting, value, tmp_path):
     assert settings_with(tmp_path, setting, **environment)[setting] == value
+
+
+@pytest.mark.parametrize("keys", ["abcxyz", f"{KEYS[0]},abcxyz"])
+def test_a_credential_key_that_is_none_is_refused_with_a_sentence(keys, tmp_path):
+    refused = load(tmp_path, "CREDENTIAL_KEYS", CREDENTIAL_KEYS=keys)
+    assert refused.returncode != 0
+    assert "ImproperlyConfigured: CREDENTIAL_KEYS holds something that is no Fernet key" in refused.stderr
+    assert "docs/operations.md" in refused.stderr
+    assert "abcxyz" not in refused.stderr
 
 
 def test_another_database(tmp_path):

@@ -15,6 +15,10 @@ class Notification(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["repository"], name="notification_repository"),
+            models.Index(fields=["digest"], name="notification_digest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.repository}:{self.tag}"

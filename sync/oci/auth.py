@@ -95,7 +95,7 @@ class Token:
 
 
 class Authenticator:
-    """Authorization headers for one registry. Safe for many threads.
+    """Authorization headers for one registry. Safe for many threads. `challenged`: it has answered 401 at least once.
 
     The registry's challenge is remembered: later requests fetch their token first. Tokens are kept per set of
     scopes; threads that need the same one make one request for it.
@@ -108,6 +108,7 @@ class Authenticator:
         self._credential = credential
         self._clock = clock
         self._challenge: Challenge | None = None
+        self.challenged = False
         self._added: dict[Scopes, str] = {}
         self._tokens: dict[Scopes, Token] = {}
         self._fetching: defaultdict[Scopes, threading.Lock] = defaultdict(threading.Lock)
@@ -136,6 +137,7 @@ class Authenticator:
 
         Returns whether repeating the request can help: it cannot after a password or when nothing is asked for.
         """
+        self.challenged = True
         chosen = next((one for one in challenges if one.scheme == "bearer" or self._credential), None)
         if chosen is None:
             return False

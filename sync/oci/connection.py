@@ -1,4 +1,4 @@
-"""What urllib3 is made to do differently: exact request targets, a time limit for sending, no link-local peers."""
+"""What urllib3 is made to do differently: exact request targets, a time limit for sending, no peers inside."""
 
 from __future__ import annotations
 
@@ -13,23 +13,29 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import Timeout, make_headers, parse_url
 
 from sync.oci.errors import ProtocolViolation, RedirectRefused, UntrustedCertificate
-from sync.oci.reference import is_link_local
+from sync.oci.reference import is_link_local, is_loopback_host
 
 TARGET_HEADER = "x-exact-target"
-POOL_WAIT = 0.2
 
 
 class ExactConnection(HTTPConnection):
     """Sends the target of the pseudo header as it stands: urllib3 would rewrite percent-encodings (P-01)."""
 
     send_timeout = 60.0
+    home = ""
 
     def connect(self) -> None:
         super().connect()
-        if not self.proxy and is_link_local(self.sock.getpeername()[0]):
-            self.close()
-            raise RedirectRefused("the host name leads to a link-local address")
+        if not self.proxy:
+            self._check_peer(self.sock.getpeername()[0])
         self.sock.settimeout(self.send_timeout)
+
+    def _check_peer(self, address: str) -> None:
+        """Refuse what Transport.check_hop cannot see in a name; the registry's own may lead to this machine (P-35)."""
+        foreign = self.host != self.home and not is_loopback_host(self.home)
+        if is_link_local(address) or (foreign and is_loopback_host(address)):
+            self.close()
+            raise RedirectRefused("the host name leads to a link-local or loopback address")
 
     def request(  # type: ignore[override]
         self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None, **options: Any
@@ -46,10 +52,12 @@ class ExactTlsConnection(ExactConnection, HTTPSConnection):
 
 
 def make_pools(
-    connections: int, connect_timeout: float, read_timeout: float, ca_certificate: str, proxy: str
+    home: str, connections: int, connect_timeout: float, read_timeout: float, ca_certificate: str, proxy: str
 ) -> urllib3.PoolManager:
-    """Connection pools, at most `connections` per host; a request waits POOL_WAIT seconds for one, then urllib3
-    raises EmptyPoolError. Raises UntrustedCertificate for PEM text, ProtocolViolation for a proxy that is none."""
+    """Connection pools for the registry on the host `home` and where it leads, at most `connections` per host.
+
+    Raises UntrustedCertificate for PEM text, ProtocolViolation for a proxy that is none.
+    """
     options: dict[str, Any] = {
         "maxsize": connections,
         "block": True,
@@ -58,9 +66,10 @@ def make_pools(
         "blocksize": 128 * 1024,
     }
     pools = urllib3.PoolManager(**options) if not proxy else _proxied(proxy, options)
+    settings = {"send_timeout": read_timeout, "home": home}
     pools.pool_classes_by_scheme = {
-        "http": _pool_class(HTTPConnectionPool, ExactConnection, read_timeout),
-        "https": _pool_class(HTTPSConnectionPool, ExactTlsConnection, read_timeout),
+        "http": _pool_class(HTTPConnectionPool, ExactConnection, settings),
+        "https": _pool_class(HTTPSConnectionPool, ExactTlsConnection, settings),
     }
     return pools
 
@@ -76,8 +85,8 @@ def _proxied(proxy: str, options: dict[str, Any]) -> urllib3.PoolManager:
         raise ProtocolViolation("the address of the proxy cannot be used", hint=hint) from problem
 
 
-def _pool_class(pool: type[Any], connection: type[Any], send_timeout: float) -> type[Any]:
-    connection_class = type(connection.__name__, (connection,), {"send_timeout": send_timeout})
+def _pool_class(pool: type[Any], connection: type[Any], settings: Mapping[str, Any]) -> type[Any]:
+    connection_class = type(connection.__name__, (connection,), dict(settings))
     return type(pool.__name__, (pool,), {"ConnectionCls": connection_class})
 
 

@@ -32,6 +32,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 MESSAGE_LIMIT = 500
+PROBLEM_LIMIT = 1000
 
 _SECRETS = (
     (re.compile(r"\?[\w.~%-]+=[^\s\"'<>]*"), "?…"),
@@ -41,12 +42,22 @@ _SECRETS = (
 )
 
 
+def printable(text: str) -> str:
+    """`text` fit for a database and a page: control characters, lone surrogates and the like become U+FFFD."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
+
+
+def readable(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """`text` as one printable line of at most `limit` characters."""
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
 def scrub(text: str) -> str:
-    """`text` without what may be a secret: query strings, passwords in URLs, tokens; at most 500 characters."""
+    """`text`, readable, without what may be a secret: query strings, passwords in URLs, tokens."""
     for secret, shown in _SECRETS:
         text = secret.sub(shown, text)
-    text = " ".join(text.split())
-    return text if len(text) <= MESSAGE_LIMIT else f"{text[: MESSAGE_LIMIT - 1]}…"
+    return readable(text)
 
 
 class OciError(Exception):
@@ -74,13 +85,13 @@ class OciError(Exception):
         retry_after: float | None = None,
         retryable: bool | None = None,
     ) -> None:
-        super().__init__(problem)
-        self.problem = problem
+        self.problem = readable(problem, PROBLEM_LIMIT)
+        super().__init__(self.problem)
         self.side = side
         self.registry = registry
         self.operation = operation
         self.status = status
-        self.code = code
+        self.code = scrub(code)
         self.message = scrub(message)
         self.retry_after = retry_after
         self.hint = hint or type(self).hint
@@ -212,7 +223,7 @@ def error_for(status: int, headers: Mapping[str, str], body: bytes, *, quote: bo
     code, message = _own_words(body) if quote else ("", "")
     problem = f"the registry answered {status}"
     if code:
-        problem += f" {code}"
+        problem += f" {scrub(code)}"
     if message:
         problem += f" “{scrub(message)}”"
     retry_after = parse_retry_after(headers.get("Retry-After", ""))
@@ -232,7 +243,7 @@ def _own_words(body: bytes) -> tuple[str, str]:
         return "", ""
     detail = first.get("detail")
     words = [str(first.get("message") or ""), detail if isinstance(detail, str) else ""]
-    return scrub(str(first.get("code") or "")), ": ".join(filter(None, words))
+    return str(first.get("code") or ""), ": ".join(filter(None, words))
 
 
 def parse_retry_after(value: str) -> float | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, urlsplit
 
-from sync.oci.errors import Denied, NotFound, ProtocolViolation, RedirectRefused, Rejected, Unauthorized
+from sync.oci.errors import Denied, NotFound, ProtocolViolation, RedirectRefused, Rejected, Unauthorized, printable
 from sync.oci.reference import check_repository
 from sync.oci.response import Response
 from sync.oci.session import Session, pull
@@ -14,7 +14,10 @@ from sync.oci.transport import resolve
 
 PAGE_SIZE = 1000
 SUSPICIOUS_PAGE = 100
+# Pages in a row without a new name: a registry that filters pages may send some, a circle of links sends no others.
+FRUITLESS_PAGES = 10
 CATALOG_HINT = "This registry may keep no list of repositories for this account: name the repositories instead."
+NO_REGISTRY_HINT = "This is not a registry, or its API lies below another address."
 
 _LINK = re.compile(r"<([^>]*)>((?:\s*;\s*[^\s=;,]+\s*=\s*(?:\"[^\"]*\"|[^\s;,]+))*)")
 _RELATION = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,]+))", re.IGNORECASE)
@@ -47,7 +50,12 @@ class ListApi(Session):
     def ping(self) -> None:
         """Succeed when a registry answers that takes our credential; else raise an OciError that tells why not."""
         with self._doing("reach the registry"):
-            response = self._request("GET", "/v2/")
+            try:
+                response = self._request("GET", "/v2/")
+            except NotFound as problem:
+                if not self.asks_for_credential:
+                    problem.hint = NO_REGISTRY_HINT
+                raise
             if "html" in response.header("Content-Type"):
                 raise ProtocolViolation("a web page answers at this address, not a registry")
 
@@ -69,29 +77,30 @@ class ListApi(Session):
     def _names(self, path: str, scope: str, key: str) -> Iterator[str]:
         """The names of all pages, each once: by Link or, where none is given after a long page, by `last` (P-53)."""
         seen: set[str] = set()
-        target, last = f"{path}?n={PAGE_SIZE}", ""
+        target, last, fruitless = f"{path}?n={PAGE_SIZE}", "", 0
         while target:
             response = self._request("GET", target, (scope,))
             page = _page(response, key)
             fresh = [name for name in dict.fromkeys(page) if name not in seen]
             seen.update(fresh)
             yield from fresh
+            fruitless = 0 if fresh else fruitless + 1
             link = parse_next_link(response.header_values("Link"))
             following = resolve_link(link, response.url, self.endpoint.url) if link else ""
             if not link and fresh and (last or len(page) >= SUSPICIOUS_PAGE):
                 last = page[-1]
                 following = f"{path}?n={PAGE_SIZE}&last={quote(last, safe='')}"
-            if link and not fresh and following == target:
+            if following and fruitless > FRUITLESS_PAGES:
                 raise ProtocolViolation("the list of the registry leads in a circle")
             target = following
 
 
 def _page(response: Response, key: str) -> list[str]:
-    """The names on one page; null and a missing key are an empty list (P-55)."""
+    """The names on one page, printable; null and a missing key are an empty list (P-55)."""
     document = response.json()
     names = document.get(key) if isinstance(document, dict) else document
     if names is None and isinstance(document, dict):
         return []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ProtocolViolation("the registry's list is not a list of names")
-    return names
+    return list(map(printable, names))

@@ -19,8 +19,6 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 OCI_IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 DOCKER_IMAGE_CONFIG = "application/vnd.docker.container.image.v1+json"
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
-HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
-EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
 
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
@@ -41,13 +39,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Descriptor:
-    """A pointer to content (OCI image 1.1, "Descriptor"). `size` in bytes; `platform` as `linux/arm64/v8`."""
+    """A pointer to content (OCI image 1.1, "Descriptor"). `size` in bytes."""
 
     media_type: str
     digest: str
     size: int
     artifact_type: str = ""
-    platform: str = ""
     urls: tuple[str, ...] = ()
 
     @classmethod
@@ -69,17 +66,12 @@ class Descriptor:
             digest=digest,
             size=size,
             artifact_type=_text(entry, "artifactType"),
-            platform=_platform(entry.get("platform")),
             urls=tuple(map(str, urls)),
         )
 
     @property
     def is_index(self) -> bool:
         return self.media_type in INDEX_TYPES
-
-    @property
-    def is_manifest(self) -> bool:
-        return self.media_type in INDEX_TYPES | MANIFEST_TYPES
 
     @property
     def is_foreign(self) -> bool:
@@ -241,9 +233,3 @@ def _text(document: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str):
         raise InvalidManifest(f"{key!r} in the manifest is not text")
     return value
-
-
-def _platform(platform: object) -> str:
-    if not isinstance(platform, dict):
-        return ""
-    return "/".join(str(platform[key]) for key in ("os", "architecture", "variant") if platform.get(key))

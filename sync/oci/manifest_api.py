@@ -96,7 +96,7 @@ class ManifestApi(Session):
                 response = self._put(repository, reference, manifest)
             digest = response.header("Docker-Content-Digest") or self._digest_there(repository, reference)
             if not _is_digest_of(manifest, digest):
-                raise DigestMismatch(f"it has the digest {digest or '(none)'} there, not {manifest.digest}")
+                raise DigestMismatch(f"it has the digest {digest[:140] or '(none)'} there, not {manifest.digest}")
             return Pushed(manifest.digest, bool(response.header("OCI-Subject")))
 
     def _put(self, repository: str, reference: str, manifest: Manifest) -> Response:

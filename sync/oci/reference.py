@@ -164,7 +164,9 @@ def _split_address(url: str) -> SplitResult:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as problem:
-        raise InvalidReference(f"This is not an address: {problem}.") from problem
+        raise InvalidReference(
+            "This is not an address: give the name of a host and, if needed, a colon and a port from 1 to 65535."
+        ) from problem
     if "@" in parts.netloc:
         raise InvalidReference("An address must not contain a user name or a password: they have fields of their own.")
     if port == 0 or parts.netloc.endswith(":") or not _is_host(host):
@@ -201,12 +203,17 @@ def is_link_local(host: str) -> bool:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine: localhost, 127.0.0.0/8, ::1 or the unspecified address."""
-    host = (urlsplit(url).hostname or "").rstrip(".")
-    address = _ip_address(host)
+    """Whether the URL's host is this machine (see is_loopback_host)."""
+    return is_loopback_host(urlsplit(url).hostname or "")
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether `host` (without brackets) is localhost, in 127.0.0.0/8, ::1 or the unspecified address."""
+    name = host.rstrip(".")
+    address = _ip_address(name)
     if address is not None:
         return address.is_loopback or address.is_unspecified
-    return host == "localhost" or host.endswith(".localhost")
+    return name == "localhost" or name.endswith(".localhost")
 
 
 def in_namespace(repository: str, namespace: str) -> str | None:

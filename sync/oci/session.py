@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from urllib.parse import urljoin
 
 from sync.oci.auth import Authenticator, Challenge, Credential, parse_challenges
-from sync.oci.errors import OciError, ProtocolViolation
+from sync.oci.errors import OciError, ProtocolViolation, Unauthorized
 from sync.oci.response import BODY_LIMIT, Response
-from sync.oci.transport import ATTEMPTS, Body, Endpoint, Transport, origin
+from sync.oci.transport import ATTEMPTS, Body, Endpoint, Transport, host_of, origin
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
+FOREIGN_HINT = "Credentials go to their registry only: if that host is the registry, make it this instance's address."
 
 
 def pull(repository: str) -> str:
@@ -42,6 +43,16 @@ class Session:
         self._auth = Authenticator(self._transport, credential)
         self._without_referrers: set[str] = set()
 
+    @property
+    def asks_for_credential(self) -> bool:
+        """Whether the registry has refused a request that came without or with a wrong credential; ask after ping().
+
+        False: it is open so far, and has not looked at the credential. True, and ping() succeeded: it took the
+        password (Basic), or its token server gave a token for it (Bearer). A token server that gives tokens to
+        everybody may have looked at no password either: that cannot be told apart from here (P-23).
+        """
+        return self._auth.challenged
+
     def close(self) -> None:
         """Close the idle connections."""
         self._transport.close()
@@ -69,14 +80,14 @@ class Session:
     ) -> Response:
         """Send with authentication; return an answer whose status is in `ok`, raise the error for any other.
 
-        A 401 is answered once. A body that cannot be sent twice makes it an Unauthorized that is retryable.
+        A 401 of the registry is answered once; one of another host, where a redirect or Location led, never is
+        (P-34). A body that cannot be sent twice makes it an Unauthorized that is retryable.
         """
-        at_home = origin(urljoin(self.endpoint.url, target)) == origin(self.endpoint.url)
         for _ in range(2):
-            authorization = self._auth.header_for(scopes) if at_home else {}
+            authorization = self._auth.header_for(scopes) if self._is_home(target) else {}
             sent = {**(headers or {}), **authorization}
             response = self._transport.request(method, target, sent, body, stream=stream, limit=limit)
-            if response.status != 401 or not at_home:
+            if response.status != 401 or not self._is_home(response.url):
                 break
             asked = self._challenges(response)
             if not self._auth.answer(asked, scopes, authorization.get("Authorization", "")):
@@ -89,21 +100,27 @@ class Session:
 
     def _clean_up(self, target: str, scopes: Sequence[str]) -> None:
         """DELETE what the registry keeps for us; one attempt, made even after cancellation, whatever the answer."""
-        at_home = origin(target) == origin(self.endpoint.url)
-        headers = self._auth.header_for(scopes) if at_home else {}
+        headers = self._auth.header_for(scopes) if self._is_home(target) else {}
         self._transport.request("DELETE", target, headers, courtesy=True)
 
     def _challenges(self, response: Response) -> list[Challenge]:
         """The challenges of a 401; some registries give them on /v2/ alone (P-21)."""
         values = response.header_values("WWW-Authenticate")
         if not values:
-            values = self._transport.request("GET", "/v2/").header_values("WWW-Authenticate")
+            root = self._transport.request("GET", "/v2/")
+            values = root.header_values("WWW-Authenticate") if self._is_home(root.url) else []
         return parse_challenges(values)
+
+    def _is_home(self, target: str) -> bool:
+        return origin(urljoin(self.endpoint.url, target)) == origin(self.endpoint.url)
 
     def _error(self, response: Response) -> OciError:
         if response.is_success:
             response.close()
             return ProtocolViolation(f"the registry answered {response.status}, which does not belong here")
+        if response.status == 401 and not self._is_home(response.url):
+            problem = f"it leads to {host_of(response.url)}, which asks for a credential of its own"
+            return Unauthorized(problem, status=401, hint=FOREIGN_HINT)
         return response.error()
 
     def _repeatable(self, response: Response) -> OciError:

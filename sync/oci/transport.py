@@ -21,6 +21,7 @@ from sync.oci.errors import (
     RedirectRefused,
     Unreachable,
     parse_retry_after,
+    readable,
 )
 from sync.oci.reference import DEFAULT_PORTS, is_link_local, is_loopback
 from sync.oci.response import BODY_LIMIT, Response, broken_connections
@@ -55,13 +56,18 @@ class Endpoint:
     @property
     def label(self) -> str:
         """What a message calls this registry."""
-        return self.name or urlsplit(self.url).netloc.rpartition("@")[2]
+        return self.name or host_of(self.url)
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port: what credentials belong to."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme)
+
+
+def host_of(url: str) -> str:
+    """Host and port as the URL names them, for messages and the log."""
+    return readable(urlsplit(url).netloc.rpartition("@")[2])
 
 
 def resolve(base: str, named: str) -> str:
@@ -208,6 +214,7 @@ class Transport:
         with self._pools_lock:
             if proxy not in self._pools:
                 self._pools[proxy] = make_pools(
+                    urlsplit(endpoint.url).hostname or "",
                     endpoint.max_connections,
                     endpoint.connect_timeout,
                     endpoint.read_timeout,
@@ -250,15 +257,13 @@ class Transport:
 
     def _check_plain_http(self, url: str) -> None:
         if url.startswith("http:") and not self.endpoint.allow_plain_http and not is_loopback(url):
-            raise PlainHttpRefused(f"{urlsplit(url).netloc} would be spoken to over plain http")
+            raise PlainHttpRefused(f"{host_of(url)} would be spoken to over plain http")
 
     def _refused(self, url: str, how: str) -> RedirectRefused:
-        host = urlsplit(url).netloc.rpartition("@")[2]
-        log.warning("%s leads %s (%s): refused", self.endpoint.label, how, host)
-        return RedirectRefused(f"the registry leads {how} ({host})")
+        log.warning("%s leads %s (%s): refused", self.endpoint.label, how, host_of(url))
+        return RedirectRefused(f"the registry leads {how} ({host_of(url)})")
 
 
 def _shown(url: str) -> str:
     """A URL for the log: without its query, which may be a secret."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}{parts.path}"
+    return host_of(url) + readable(urlsplit(url).path)

@@ -57,11 +57,14 @@ def give_back(row: TaskRepository, token: str) -> None:
     owned.update(status=Status.WAITING, claim="", attempts=Greatest(F("attempts") - 1, 0))
 
 
-def fall(token: str, reason: str) -> None:
-    """The owner fell over a fault of the console: the attempt counts, and after three of them the row fails."""
+def fall(token: str, reason: str) -> bool:
+    """The owner fell over a fault of the console: the attempt counts, and after three of them the row fails.
+
+    False when the owner held nothing, so that no attempt was counted.
+    """
     owned = TaskRepository.objects.filter(claim=token, status=Status.SYNCHRONIZING)
-    owned.filter(attempts__gte=MAX_ATTEMPTS).update(**failed(reason))
-    owned.filter(attempts__lt=MAX_ATTEMPTS).update(status=Status.WAITING, claim="")
+    given_up = owned.filter(attempts__gte=MAX_ATTEMPTS).update(**failed(reason))
+    return bool(owned.filter(attempts__lt=MAX_ATTEMPTS).update(status=Status.WAITING, claim="") + given_up)
 
 
 def failed(reason: str) -> dict[str, Any]:

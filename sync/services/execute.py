@@ -64,12 +64,15 @@ def run_slice(
     except Exception as error:
         # Whatever it is, the task must not stay Synchronizing for ever.
         log.exception("task %s", task.pk)
-        turn.fall(f"An unexpected fault in the console ({type(error).__name__}). The worker's log has the details.")
+        reason = f"An unexpected fault in the console ({type(error).__name__}). The worker's log has the details."
+        if not turn.fall(reason):
+            # No attempt was counted: the next turn would fall in the same place, without end.
+            _give_up(task, reason)
     return not finish(task) and task.repositories.filter(status=Status.WAITING).exists()
 
 
 def _give_up(task: SyncTask, reason: str) -> None:
-    """Without a list of the source, or without a credential, nothing can be said about what still waits."""
+    """Without a side, its list or its credential nothing can be said about what still waits: it fails."""
     if finish(task):
         return
     waiting = task.repositories.filter(status=Status.WAITING)
@@ -113,12 +116,9 @@ class _Slice:
             source.client.close()
             target.client.close()
 
-    def fall(self, reason: str) -> None:
-        """After a fault of our own: gives back what was claimed, ends a task that had not come to claims."""
-        claims.fall(self._token, reason)
-        self._task.refresh_from_db()
-        if self._task.repository_count is None:
-            self._task.close(Status.FAILED, reason)
+    def fall(self, reason: str) -> bool:
+        """After a fault of our own: gives back what was claimed. False when that was nothing."""
+        return claims.fall(self._token, reason)
 
     def _replicate(self, source: Registry, target: Registry, deadline: float) -> None:
         replication = Replication(

@@ -239,7 +239,8 @@ def _value(key: str, node: yaml.Node, kind: type) -> Any:
         return node.value
     try:
         value = yaml.SafeLoader("").construct_object(node, deep=True) if isinstance(node, yaml.ScalarNode) else node
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError):
+        # What PyYAML raises for `!!bool maybe` and `!!timestamp soon` is not its own error.
         raise _Fault(line, f"“{key}” must be {KIND_NAMES[kind]}") from None
     if value is None and kind is str:
         return ""

@@ -2,16 +2,17 @@
 
 import json
 from io import StringIO
+from time import monotonic
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from sync.models import Status, SyncTask, Trigger
+from sync.models import Status, SyncTask, TaskRepository, Trigger
 from sync.services.trigger import open_task
 from tests.fakes.registry import Answer
 from tests.replication.support import push, some_image
 from tests.services.support import make_rule, open_here
-from tests.support import Relay
+from tests.support import Relay, htpasswd, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -97,16 +98,35 @@ def test_waiting_too_long_is_status_4_and_the_task_goes_on_waiting(rule):
     assert SyncTask.objects.get().status == Status.WAITING
 
 
-def test_executing_too_long_is_status_4_and_the_task_is_stopped(rule, namespace, source):
-    push(source, f"{namespace}/web", "v1", some_image())
-    code, (told,) = synchronize("--all", "--timeout", "0.000001")
-    assert (code, told["status"]) == (4, "stopped")
+def test_executing_too_long_stops_what_runs_and_is_status_4(rule, namespace, source, target, judge, settings):
+    settings.RESOURCES_AT_ONCE = 1
+    for tag in ("v1", "v2", "v3"):
+        push(source, f"{namespace}/web", tag, some_image())
+    over = monotonic() + 1.5
+
+    with Relay(source) as relay:
+
+        def answer_late(request):
+            wait_until(lambda: monotonic() > over + 0.5, 10, "the time being over")
+            return relay.forward(request)
+
+        relay.script("HEAD", f"/v2/{namespace}/web/manifests/v2", answer_late)
+        rule.source.url = relay.url
+        rule.source.save()
+        code, (told,) = synchronize("--all", "--timeout", "1.5")
+        assert relay.received("HEAD", f"/v2/{namespace}/web/manifests/v3") == []
+    assert (code, told["status"], told["planned"], told["copied"]) == (4, "stopped", 3, 1)
+    assert judge.digest(target, f"{namespace}/web:v1")
+    assert not judge.digest(target, f"{namespace}/web:v2")
+    assert TaskRepository.objects.get().status == Status.STOPPED
 
 
 @pytest.mark.usefixtures("valkey")
 def test_without_waiting_the_tasks_are_queued(rule):
     code, out, _ = bulk_sync("--all", "--json")
     assert (code, json.loads(out)["tasks"][0]["status"]) == (0, "waiting")
+    code, out, _ = bulk_sync("--all")
+    assert (code, out) == (0, f"guangzhou/everything: task {SyncTask.objects.get().pk} is queued\n")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +137,10 @@ def test_without_waiting_the_tasks_are_queued(rule):
         (["--rule", "frankfurt/everything"], "There is no rule “frankfurt/everything”."),
         (["--instance", "paris"], "There is no instance “paris”."),
         (["--instance", "frankfurt"], "No enabled rule"),
+        (["--all", "--rule", "everything"], "leave out --rule and --instance"),
+        (["--all", "--instance", "guangzhou"], "leave out --rule and --instance"),
+        (["--all", "--timeout", "5"], "--timeout goes with --wait or --foreground."),
+        (["--all", "--dry-run", "--timeout", "5"], "--timeout goes with --wait or --foreground."),
         (["--all", "--resource", "web"], "“web” is not of the form REPOSITORY:TAG"),
         (["--all", "--resource", "elsewhere/web:v1"], "None of the chosen rules covers elsewhere/web:v1"),
     ],
@@ -156,6 +180,16 @@ def test_chosen_resources(rule, namespace, source, target, judge):
     assert judge.digest(target, f"{namespace}/web:v2") == ""
 
 
+def test_a_chosen_resource_that_the_source_lacks_is_status_1(rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    words = ("--all", "--resource", f"{namespace}/web:v1", "--resource", f"{namespace}/web:gone")
+    code, (told,) = synchronize(*words)
+    assert (code, told["status"], told["planned"], told["copied"]) == (1, "succeeded", 1, 1)
+    code, out, _ = bulk_sync("--foreground", *words)
+    assert code == 1
+    assert "1 of the resources asked for is not in the source." in out
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_a_dry_run_tells_the_plan_and_changes_nothing(as_json, rule, namespace, source, target, judge):
     image = push(source, f"{namespace}/web", "v1", some_image())
@@ -182,6 +216,18 @@ def test_a_dry_run_without_a_source_is_status_1(rule, source):
     code, out, err = bulk_sync("--all", "--dry-run", "--json")
     assert (code, out) == (1, "")
     assert "guangzhou/everything: Source guangzhou" in err
+
+
+def test_a_dry_run_with_a_refused_password_is_status_1(rule, namespace, source, start_registry):
+    push(source, f"{namespace}/web", "v1", some_image())
+    rule.target.url = start_registry(htpasswd=htpasswd("robot", "right")).url
+    rule.target.username, rule.target.password = "robot", "hunter2"
+    rule.target.save()
+    code, out, err = bulk_sync("--all", "--dry-run", "--json")
+    assert (code, out) == (1, "")
+    assert "guangzhou/everything: Target frankfurt: cannot reach the registry" in err
+    assert "user name and password" in err
+    assert "hunter2" not in err
 
 
 def test_a_task_that_waits_already_is_executed_and_not_made_twice(rule, namespace, source):

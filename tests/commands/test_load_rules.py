@@ -23,6 +23,15 @@ def test_what_was_done_is_told(tmp_path):
         assert out.getvalue() == told
 
 
+def test_a_dash_reads_standard_input(monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO(FILE))
+    call_command("load_rules", "-", stdout=StringIO())
+    assert Instance.objects.get().name == "a"
+    monkeypatch.setattr("sys.stdin", StringIO(FILE.replace("region", "regoin")))
+    with pytest.raises(CommandError, match="-, line 1: “regoin” is not known here"):
+        call_command("load_rules", "-", stdout=StringIO())
+
+
 def test_a_refused_file_names_file_and_line(tmp_path):
     path = tmp_path / "rules.yaml"
     path.write_text(FILE + "\nrules: 5\n")

@@ -63,6 +63,9 @@ class Demo:
         assert time.monotonic() - begin < 10
         assert "rc=-9" not in self.text(), "something did not end by itself and was killed"
 
+    def said_since_welcome(self) -> str:
+        return self.text().partition("the data stays in")[2].partition("\n")[2].strip()
+
     def text(self) -> str:
         return self.screen.read_text()
 
@@ -108,6 +111,8 @@ def test_one_command_gives_a_console_over_two_registries(start_demo):
     demo = start_demo()
     assert len(list(demo.registry("guangzhou").catalog())) >= 13
     assert list(demo.registry("frankfurt").catalog()) == []
+    assert Path(demo.shown(r"kept in (.+)\)")).read_text() == demo.shown(r"with the password\s+(\S+)")
+    assert "frankfurt is empty" in demo.text()
     page = demo.sign_in().get(demo.shown(r"open (http\S+)"), timeout=10)
     assert page.status_code == 200
     assert "images-to-frankfurt" in page.text
@@ -124,6 +129,24 @@ def test_what_the_screen_says_to_try_works(start_demo):
     subprocess.run(push, cwd=PROJECT, env=_environment(demo.data_dir), check=True, capture_output=True)
     demo.manage("bulk_sync", "--all", "--wait")
     assert "v3.0.0" in demo.registry("frankfurt").tags("mirror/web/frontend")
+    demo.end()
+
+
+def test_after_the_welcome_the_screen_stays_as_it_is(start_demo):
+    """The sweep, refused forms, given-up uploads and tags that a registry does not have are no news."""
+    demo = start_demo()
+    session = demo.sign_in()
+    session.headers["X-CSRFToken"] = session.cookies["csrftoken"]
+    assert session.post(f"{demo.url}/instances/new/", data={"name": "?"}, timeout=10).status_code == 422
+    instance = {"kind": "registry", "name": "again", "region": "eu", "url": demo.registry("frankfurt").endpoint.url}
+    limits = {"connect_timeout": 10, "read_timeout": 60, "max_connections": 16}
+    answer = session.post(f"{demo.url}/instances/test/", data=instance | limits, timeout=10)
+    assert "push" in answer.text.lower(), "the connection was not tested"
+    demo.manage("bulk_sync", "--all", "--wait")
+    log = demo.data_dir / "appendonlydir"
+    wait_until(lambda: any(b"sync.jobs.sweep" in part.read_bytes() for part in log.glob("*.aof")), 20, "a sweep")
+    assert demo.said_since_welcome() == ""
+    assert "rq.cron" not in demo.text()
     demo.end()
 
 
@@ -145,6 +168,7 @@ def test_a_second_start_finds_its_data_again(start_demo):
     first.end()
     second = start_demo()
     assert "Filling" not in second.text()
+    assert "is empty" not in second.text()
     assert (second.data_dir / "admin_password").read_text() == password
     assert second.registry("guangzhou").endpoint == address
     assert "mirror/web/nginx" in set(second.registry("frankfurt").catalog())

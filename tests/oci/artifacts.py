@@ -7,6 +7,7 @@ from sync.oci.client import Client
 from sync.oci.manifest import OCI_IMAGE_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 from sync.oci.reference import digest_of
 
+EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from sync.oci.client import Client, Credential, Endpoint
 from sync.oci.errors import Denied, NotFound, Rejected, Unauthorized
-from sync.oci.manifest import EMPTY_CONFIG, merge_index
+from sync.oci.manifest import merge_index
 from sync.oci.reference import digest_tags
-from tests.oci.artifacts import blob, entry, image, index, push_image
+from tests.oci.artifacts import EMPTY_CONFIG, blob, entry, image, index, push_image
 from tests.support import htpasswd
 
 CONTENT = bytes(range(256)) * 20_000

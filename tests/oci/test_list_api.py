@@ -132,8 +132,8 @@ def test_cancellation_is_heard_while_a_page_is_waited_for(fake, monkeypatch):
 
 
 def test_names_can_be_stored_and_shown(fake):
-    fake.script("GET", "/v2/a/tags/list", Answer(body=b'{"tags":["v1","a\\u0000b","\\ud800"]}'))
-    assert list(Client(Endpoint(fake.url)).tags("a")) == ["v1", "a\ufffdb", "\ufffd"]
+    fake.script("GET", "/v2/a/tags/list", Answer(body=b'{"tags":["v1","a\\u0000b","\\ud800","v2\\n"]}'))
+    assert list(Client(Endpoint(fake.url)).tags("a")) == ["v1", "a\ufffdb", "\ufffd", "v2\ufffd"]
 
 
 @pytest.mark.parametrize("body", [b'{"name":"a","tags":null}', b'{"name":"a"}', b'{"tags":[]}'])
@@ -177,6 +177,13 @@ def test_plain_web_server_is_no_registry(fake, body):
     fake.script("GET", "/v2/", Answer(404, {"Content-Type": "text/html"}, body))
     with pytest.raises(NotFound, match="This is not a registry, or its API lies below another address"):
         Client(Endpoint(fake.url)).ping()
+
+
+def test_registry_whose_token_server_is_not_there_is_still_a_registry(fake):
+    fake.script("GET", "/v2/", Answer(401, {"WWW-Authenticate": "Bearer realm=/token"}))
+    with pytest.raises(NotFound) as caught:
+        Client(Endpoint(fake.url)).ping()
+    assert "not a registry" not in str(caught.value)
 
 
 def test_web_page_is_no_registry(fake):

@@ -145,7 +145,8 @@ def test_what_is_no_address_is_told_in_our_own_words(typed):
 
 @pytest.mark.parametrize(
     ("url", "expected"),
-    [("http://localhost", True), ("http://a.localhost:1", True), ("http://127.9.9.9", True), ("http://[::1]:5", True),
+    [("http://localhost", True), ("http://a.localhost:1", True), ("http://127.9.9.9", True),
+     ("http://localhost.", True), ("http://127.0.0.1.", True), ("http://[::1]:5", True),
      ("http://0.0.0.0", True), ("http://[::ffff:127.0.0.1]", True),
      ("http://localhost.example", False), ("http://10.0.0.1", False)],
 )  # fmt: skip

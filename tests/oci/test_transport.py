@@ -295,7 +295,8 @@ def test_log_of_retries_tells_host_and_port(fake, caplog):
     caplog.set_level(logging.INFO, "sync.oci.transport")
     fake.script("GET", "/x", Answer(503), Answer(body=b"0123456789", cut=4), OK)
     get(fake, "/x?sig=s3cret")
-    assert [(one.levelname, f"127.0.0.1:{fake.port}/x" in one.message) for one in caplog.records] == [("INFO", True)] * 2
+    assert [one.levelname for one in caplog.records] == ["INFO", "INFO"]
+    assert all(f"127.0.0.1:{fake.port}/x" in one.message for one in caplog.records)
 
 
 # secrets
@@ -328,8 +329,8 @@ def test_words_of_the_registry_are_trimmed(fake):
 
 
 def test_words_of_the_registry_can_be_stored_and_shown(fake):
-    body = rb'{"errors":[{"code":"A\u0000\ud800B","message":"a\u0000b\u001b[31m\ud800\u202ec\nd\u0085e","detail":"\udfff"}]}'
-    fake.script("GET", "/v2/", Answer(400, body=body))
+    message = rb'"a\u0000b\u001b[31m\ud800\u202ec\nd\u0085e","detail":"\udfff"'
+    fake.script("GET", "/v2/", Answer(400, body=rb'{"errors":[{"code":"A\u0000\ud800B","message":%s}]}' % message))
     with pytest.raises(Rejected) as caught:
         Client(Endpoint(fake.url)).ping()
     error = caught.value

@@ -142,6 +142,13 @@ def test_the_count_ends_at_its_bound(task, monkeypatch):
     assert BoundedPaginator(SyncTask.objects.order_by("pk"), 2).count == 3
 
 
+def test_a_rule_that_has_brought_something_can_be_deleted_here(console, rule):
+    Delivery.objects.create(rule=rule, target=rule.target, repository="a", tag="v1", digest=f"sha256:{'0' * 64}")
+    response = console.post(reverse("admin:sync_syncrule_delete", args=[rule.pk]), {"post": "yes"})
+    assert response.status_code == 302
+    assert not SyncRule.objects.exists()
+
+
 def test_a_rule_deleted_here_stops_its_task(console, rule):
     task = make_task(rule, "waiting")
     console.post(reverse("admin:sync_syncrule_delete", args=[rule.pk]), {"post": "yes"})

@@ -142,9 +142,9 @@ def test_the_admin_site_is_named_after_the_product_and_writes_times_as_the_conso
     page = console.get(reverse("rules", args=["prod-gz"])).content.decode()
     link = next(attributes(link)["href"] for link in elements(page, "a") if words(link) == "Admin site")
     assert texts(console.get(link).content.decode(), "h1") == ["Instances, rules and tasks"]
-    task = make_task(rule, created_at=datetime(2026, 11, 23, 20, 16, tzinfo=UTC))
+    make_task(rule, created_at=datetime(2026, 11, 23, 20, 16, tzinfo=UTC))
     page = console.get(reverse("admin:sync_synctask_changelist")).content.decode()
-    assert "tcrconsole" in texts(page, "title")[0] and task.pk
+    assert "tcrconsole" in texts(page, "title")[0]
     assert "2026-11-23 20:16:00" in texts(page, "td")
 
 

@@ -92,6 +92,17 @@ def test_within_one_instance_blobs_are_mounted_and_nothing_moves(source, namespa
     assert judge.pull(source, f"other-{namespace}/web:v1", tmp_path / "pulled") == all_digests(index)
 
 
+def test_a_copy_below_its_own_source_namespace_is_not_read_again(source, namespace, judge):
+    image = push(source, f"{namespace}/web", "v1", support.some_image())
+    with Relay(source) as relay:
+        for outcome in ("copied", "unchanged"):
+            ran = replicate(relay.url, relay.url, source_namespace=namespace, target_namespace=f"{namespace}/loop")
+            assert ran.outcomes == {f"{namespace}/web:v1": outcome}
+        assert relay.received("GET", f"/v2/{namespace}/loop/web/tags/list") == []
+    assert judge.digest(source, f"{namespace}/loop/web:v1") == image.digest
+    assert judge.digest(source, f"{namespace}/loop/loop/web:v1") == ""
+
+
 def test_repositories_at_the_top_level(source, target, namespace, judge):
     image = push(source, f"top-{namespace}", "v1", support.some_image())
     replicate(source, target, source_namespace="/", repositories=f"top-{namespace}.*", target_namespace=namespace)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from sync.oci.manifest import Kind
@@ -32,3 +34,21 @@ def test_which_repositories_are_selected_and_where_they_arrive(rule, repository,
 def test_the_chosen_types():
     assert spec(images=True, charts=False, others=False).kinds == {Kind.IMAGE}
     assert spec(images=False, charts=True, others=True).kinds == {Kind.CHART, Kind.OTHER}
+
+
+@pytest.mark.parametrize(
+    ("rule", "repository", "selected"),
+    [
+        ({"target_namespace": "prod/loop"}, "prod/web", True),
+        ({"target_namespace": "prod/loop"}, "prod/loop/web", False),
+        ({"target_namespace": "prod/loop"}, "prod/loop/loop/web", False),
+        ({"target_namespace": "prod/loop"}, "prod/looping/web", True),
+        ({"target_namespace": "mirror"}, "prod/mirror/web", True),
+        ({"source_namespace": "prod/web", "target_namespace": "prod"}, "prod/web/nginx", True),
+        ({"source_namespace": "/", "target_namespace": "mirror"}, "hello", True),
+    ],
+)
+def test_a_rule_within_one_instance_does_not_read_what_it_writes(rule, repository, selected):
+    chosen = spec(**rule)
+    assert replace(chosen, same_instance=True).selects(repository) is selected
+    assert chosen.selects(repository)

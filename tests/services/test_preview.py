@@ -80,3 +80,11 @@ def test_a_source_that_lists_nothing_is_an_error(rule, source):
         rule.source.url = relay.url
         with pytest.raises(OciError, match="cannot list the repositories"):
             list(preview.plan(rule))
+
+
+def test_tags_come_in_sorted_order(rule, namespace, source):
+    with Relay(source) as relay:
+        listed = b'{"tags": ["v9", "latest", "v10", "1.0"]}'
+        relay.script("GET", f"/v2/{namespace}/web/tags/list", Answer(200, body=listed))
+        rule.source.url, rule.repositories = relay.url, "web"
+        assert [one.tag for one in preview.plan(rule)] == ["1.0", "latest", "v10", "v9"]

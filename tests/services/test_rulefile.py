@@ -116,6 +116,14 @@ def test_a_password_from_a_file(tmp_path):
         ("enabled: true", "enabled: true: false", ["line 12: not YAML: mapping values are not allowed here"]),
         ("rules:", "rules: [", ["not YAML"]),
         ("  - name: prod-to-frankfurt", "  - web\n  - name: a", ["line 6: expected a mapping with name"]),
+        ("name: guangzhou", "name: !foo guangzhou", ["line 3: “name” must be text"]),
+        ("web images", "!!binary aGVsbG8=", ["line 7: “description” must be text"]),
+        ("web images", "2026-01-01", ["line 7: “description” must be text (put it in quotes)"]),
+        ("web images", "!!timestamp soon", ["line 7: “description” must be text"]),
+        ("web images", "[a]", ["line 7: “description” must be text"]),
+        ("enabled: true", "enabled: !!bool maybe", ["line 12: “enabled” must be true or false"]),
+        ("username: robot", "read_timeout: !!int soon", ["line 4: “read_timeout” must be a whole number"]),
+        ("password_env: FRA", "password_file: x, password_env: FRA", ["line 4: give password_env or password_file"]),
         ("region: ap-guangzhou, ", "", ["line 3: region: This field cannot be blank."]),
         (
             "name: frankfurt, region: eu-frankfurt",
@@ -132,6 +140,45 @@ def test_each_fault_is_told_with_its_line_and_nothing_is_changed(old, new, fault
     for told, expected in zip(refused.value.faults, faults, strict=True):
         assert expected in told
     assert "secret" not in str(refused.value)
+    assert state() == [[], []]
+
+
+def test_a_password_file_that_is_not_text(tmp_path):
+    (tmp_path / "password").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RuleFileError) as refused:
+        load_rules(EXAMPLE.replace("password_env: FRA_PASSWORD", f"password_file: {tmp_path / 'password'}"))
+    assert refused.value.faults == [f"line 4: {tmp_path / 'password'} is not text"]
+    assert state() == [[], []]
+
+
+def test_entries_that_cannot_be_read_do_not_hide_the_faults_of_others():
+    text = """
+    instances:
+      - {name: a, region: eu, url: "https://a.example", port: 5}
+      - {name: b, region: eu, url: "https://b.example"}
+      - {name: c, region: 7, url: "https://c.example"}
+      - 5
+    rules:
+      - {name: one, source: {instance: a, namespace: prod}, target: {instance: b}}
+      - {name: two, source: {instance: b, namespace: prod}, target: {instance: nowhere}}
+      - {name: three, source: {instance: b, namespace: "*"}, target: {instance: b}, sped: up}
+      - {name: four, source: {instance: b, namespace: "*"}, target: {instance: b}}
+    """
+    with pytest.raises(RuleFileError) as refused:
+        load_rules(textwrap.dedent(text))
+    told = sorted((int(fault.split()[1].rstrip(":")), fault.partition(": ")[2]) for fault in refused.value.faults)
+    expected = [
+        (3, "“port” is not known here"),
+        (5, "“region” must be text"),
+        (6, "expected a mapping with name"),
+        (9, "there is no instance “nowhere”"),
+        (10, "“sped” is not known here"),
+        (11, "namespace: Not a namespace"),
+    ]
+    # Rule one says nothing: what is wrong with its instance is told already.
+    assert {line for line, _ in told} == {line for line, _ in expected}
+    for line, sentence in expected:
+        assert any(sentence in fault for number, fault in told if number == line), (line, told)
     assert state() == [[], []]
 
 

@@ -1,0 +1,90 @@
+"""Two at once, and what somebody else did meanwhile: stops, plans, claims."""
+
+from functools import partial
+
+import pytest
+
+from sync.models import Status, SyncTask, TaskRepository
+from sync.services import claims
+from sync.services.execute import plan_repositories, run_slice
+from sync.services.spec import spec_of_task
+from sync.services.trigger import stop_task
+from tests.replication.support import push, some_image
+from tests.services.support import in_threads, make_instance, make_rule, open_here, task_with_rows
+
+pytestmark = pytest.mark.django_db
+
+
+def stopped_elsewhere(task: SyncTask) -> None:
+    """By somebody with an object of his own: this one knows nothing of it."""
+    assert stop_task(SyncTask.objects.get(pk=task.pk))
+    assert not task.stop_requested
+
+
+@pytest.mark.parametrize("started", [False, True], ids=["waiting", "running"])
+def test_a_task_that_was_stopped_after_it_was_loaded_copies_nothing(started, rule, namespace, source, target, judge):
+    push(source, f"{namespace}/web", "v1", some_image())
+    task = task_with_rows(rule, f"{namespace}/web") if started else open_here(rule)
+    stopped_elsewhere(task)
+    assert run_slice(task) is False
+    assert not task.is_open
+    task.refresh_from_db()
+    assert (task.status, task.copied) == (Status.STOPPED, 0)
+    assert set(task.repositories.values_list("status", flat=True)) <= {Status.STOPPED}
+    assert judge.digest(target, f"{namespace}/web:v1") == ""
+
+
+def test_a_stopped_task_has_nothing_to_claim(rule):
+    task = task_with_rows(rule, "prod/a", "prod/b")
+    assert claims.claim_next(task, "mine") is not None
+    stopped_elsewhere(task)
+    assert claims.claim_next(task, "mine") is None
+    assert TaskRepository.objects.filter(status=Status.WAITING).count() == 1
+
+
+def test_an_ended_task_has_nothing_to_claim(rule):
+    task = task_with_rows(rule, "prod/a")
+    task.close(Status.FAILED)
+    assert claims.claim_next(task, "mine") is None
+
+
+def test_an_ended_task_is_not_planned(rule):
+    task = open_here(rule)
+    stopped_elsewhere(task)
+    plan_repositories(task, spec_of_task(task), [f"{rule.source_namespace}/web"])
+    task.refresh_from_db()
+    assert (task.status, task.repository_count) == (Status.STOPPED, None)
+    assert not TaskRepository.objects.exists()
+
+
+def test_what_is_planned_is_not_planned_again(rule):
+    task = open_here(rule)
+    for name in ("a", "b"):
+        plan_repositories(SyncTask.objects.get(pk=task.pk), spec_of_task(task), [f"{rule.source_namespace}/{name}"])
+    assert [row.name for row in TaskRepository.objects.all()] == [f"{rule.source_namespace}/a"]
+
+
+@pytest.mark.usefixtures("threads_database")
+def test_two_workers_that_plan_at_once_leave_one_row_per_repository():
+    names = [f"prod/{number}" for number in range(30)]
+
+    def prepare() -> SyncTask:
+        a, b = make_instance("a", "http://a"), make_instance("b", "http://b")
+        task = open_here(make_rule(a, b, source_namespace="prod"))
+        task.start()
+        return task
+
+    (task,) = in_threads([prepare])
+
+    def plan(order: int) -> None:
+        mine = SyncTask.objects.get(pk=task.pk)
+        plan_repositories(mine, spec_of_task(mine), names[::order])
+
+    in_threads([partial(plan, order) for order in (1, -1, 1, -1)])
+
+    def look() -> tuple[list[str], int | None]:
+        rows = TaskRepository.objects.filter(task=task).order_by("pk").values_list("name", flat=True)
+        return list(rows), SyncTask.objects.get(pk=task.pk).repository_count
+
+    ((rows, counted),) = in_threads([look])
+    assert (sorted(rows), counted) == (sorted(names), len(names))
