@@ -33,7 +33,8 @@ def claim_next(task: SyncTask, token: str) -> TaskRepository | None:
         task=task, status=Status.WAITING, task__status=Status.SYNCHRONIZING, task__stop_requested=False
     )
     while (pk := waiting.order_by("pk").values_list("pk", flat=True).first()) is not None:
-        claimed = waiting.filter(pk=pk).update(
+        # The condition stands on the row itself: PostgreSQL looks at it again when another claimer was first.
+        claimed = TaskRepository.objects.filter(pk=pk, status=Status.WAITING).update(
             status=Status.SYNCHRONIZING,
             claim=token,
             heartbeat_at=timezone.now(),

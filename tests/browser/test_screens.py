@@ -32,7 +32,7 @@ def test_every_page_fits(page: Page, browser: Browser, console: Console, width: 
     page.goto("/i/guangzhou/rules/")
     if page.get_by_role("link", name="Task 1").count() == 0:
         page.get_by_role("button", name="Sync").first.click()
-        page.get_by_role("link", name="Task 1").wait_for()
+        page.get_by_role("link", name="Task 1").first.wait_for()
     context = browser.new_context(
         storage_state=page.context.storage_state(),
         base_url=console.url,
