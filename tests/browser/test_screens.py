@@ -17,7 +17,6 @@ PAGES = {
     "rule-edit": f"{RULE}edit/",
     "rule-delete": f"{RULE}delete/",
     "logs": RULE,
-    "task": "/i/guangzhou/tasks/1/",
     "instances": "/instances/",
     "instance-new": "/instances/new/",
     "instance-edit": "/instances/guangzhou/edit/",
@@ -26,13 +25,21 @@ PAGES = {
 }
 
 
+@pytest.fixture
+def task_url(page: Page) -> str:
+    """The page of a task of the demo's rule for images that has ended."""
+    page.goto(RULE)
+    if page.get_by_role("row").count() == 0:
+        page.get_by_role("button", name="Sync").click()
+    page.locator("tbody").get_by_text("Succeeded").first.wait_for(timeout=60_000)
+    return str(page.locator("tbody a").first.get_attribute("href"))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
-def test_every_page_fits(page: Page, browser: Browser, console: Console, width: int, scheme: str) -> None:
-    page.goto("/i/guangzhou/rules/")
-    if page.get_by_role("link", name="Task 1").count() == 0:
-        page.get_by_role("button", name="Sync").first.click()
-        page.get_by_role("link", name="Task 1").first.wait_for()
+def test_every_page_fits(
+    page: Page, browser: Browser, console: Console, task_url: str, width: int, scheme: str
+) -> None:
     context = browser.new_context(
         storage_state=page.context.storage_state(),
         base_url=console.url,
@@ -40,8 +47,11 @@ def test_every_page_fits(page: Page, browser: Browser, console: Console, width: 
         viewport={"width": width, "height": 800},
     )
     screen = context.new_page()
+    screen.goto(task_url)
+    repository_url = str(screen.locator("a[href*='/repositories/']").first.get_attribute("href"))
     SCREENSHOTS.mkdir(exist_ok=True)
-    for name, url in PAGES.items():
+    tasks = {"task": task_url, "task-repository": repository_url, "task-stop": f"{task_url}stop/"}
+    for name, url in (PAGES | tasks).items():
         screen.goto(url)
         screen.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
         wider = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -43,8 +43,9 @@ class Console:
     def begun(self, *words: str) -> Iterator[subprocess.Popen[str]]:
         """A command that runs, to be interrupted; whatever happens, it is gone afterwards."""
         command = [sys.executable, "manage.py", *words]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with subprocess.Popen(command, cwd=PROJECT, env=self.environment, text=True, **pipes) as process:
+        with subprocess.Popen(
+            command, cwd=PROJECT, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
             try:
                 yield process
             finally:

@@ -11,6 +11,7 @@ from sync.services.spec import spec_of_task
 from sync.services.trigger import stop_task
 from tests.replication.support import push, some_image
 from tests.services.support import in_threads, make_instance, make_rule, open_here, task_with_rows
+from tests.support import Relay
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +27,11 @@ def test_a_task_that_was_stopped_after_it_was_loaded_copies_nothing(started, rul
     push(source, f"{namespace}/web", "v1", some_image())
     task = task_with_rows(rule, f"{namespace}/web") if started else open_here(rule)
     stopped_elsewhere(task)
-    assert run_slice(task) is False
+    with Relay(source) as relay:
+        rule.source.url = relay.url
+        rule.source.save()
+        assert run_slice(task) is False
+        assert relay.requests == []
     assert not task.is_open
     task.refresh_from_db()
     assert (task.status, task.copied) == (Status.STOPPED, 0)
