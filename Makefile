@@ -1,6 +1,6 @@
 # Everything is made inside this folder: .venv (libraries), .cache (Debian's registry, unpacked), var (data).
 PYTHON ?= python3
-PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
+PIP := .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-push run test lint clean
