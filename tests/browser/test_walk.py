@@ -1,13 +1,12 @@
 """The main job in a browser: create a rule, press Sync, watch it succeed; then a failure, and a stop."""
 
-import json
 import re
-import subprocess
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Console
+from tests.support import Judge
 
 
 def create_rule(page: Page, name: str, target: str = "frankfurt (eu-frankfurt)", **fields: str) -> None:
@@ -21,11 +20,6 @@ def create_rule(page: Page, name: str, target: str = "frankfurt (eu-frankfurt)",
         page.get_by_label(label.replace("_", " "), exact=False).first.fill(text)
     page.get_by_role("button", name="OK").click()
     expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
-
-
-def digest(skopeo: Path, reference: str) -> str:
-    command = [str(skopeo), "inspect", "--tls-verify=false", f"docker://{reference.removeprefix('http://')}"]
-    return str(json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["Digest"])
 
 
 def test_create_a_rule_sync_and_watch_it_succeed(page: Page, console: Console, skopeo: Path) -> None:
@@ -50,7 +44,10 @@ def test_create_a_rule_sync_and_watch_it_succeed(page: Page, console: Console, s
         ]
     )
     source, target = (console.registries[name] for name in ("guangzhou", "frankfurt"))
-    assert digest(skopeo, f"{source}/prod/web/nginx:latest") == digest(skopeo, f"{target}/by-hand/web/nginx:latest")
+    judge = Judge(skopeo)
+    brought = judge.raw(target, "by-hand/web/nginx:latest")
+    assert brought
+    assert brought == judge.raw(source, "prod/web/nginx:latest")
 
 
 def test_an_ended_task_is_not_polled(page: Page) -> None:

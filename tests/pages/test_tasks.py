@@ -315,13 +315,11 @@ def test_an_ended_task_cannot_be_stopped(console, rule):
     assert task.status == Status.SUCCEEDED
 
 
-def test_the_page_of_a_task_costs_the_same_number_of_queries_with_more_repositories(
-    console, rule, django_assert_max_num_queries
-):
+def test_the_page_of_a_task_with_many_repositories_costs_few_queries(console, rule, django_assert_max_num_queries):
     task = make_task(rule, "synchronizing", started_at=timezone.now())
     TaskRepository.objects.bulk_create(TaskRepository(task=task, name=f"r{number}", copied=1) for number in range(60))
     TaskResource.objects.bulk_create(
         TaskResource(repository=repository, tag="1", outcome="copied") for repository in task.repositories.all()
     )
     with django_assert_max_num_queries(12):
-        console.get(url_of(task))
+        assert console.get(url_of(task)).status_code == 200

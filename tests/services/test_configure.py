@@ -83,9 +83,11 @@ def test_the_password_of_an_instance_is_kept_replaced_or_removed(db):
 
 
 @pytest.mark.parametrize("name", ["a", "9x", "a.b_c-d", "a-", "a" * 64])
-def test_names_of_rules_that_are_taken(name, rule):
+def test_names_of_rules_that_are_accepted(name, rule):
     rule.name = name
     rule.full_clean()
+    save_rule(rule)
+    assert SyncRule.objects.get(name=name) == rule
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", ".a", "_a", "a b", "a/b", "ä", "a\n", "a" * 65])
