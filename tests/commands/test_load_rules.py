@@ -50,3 +50,45 @@ def test_a_file_that_cannot_be_read(content, tmp_path):
     with pytest.raises(CommandError, match="cannot be read") as refused:
         call_command("load_rules", path)
     assert refused.value.returncode == 2
+
+
+def test_a_diff_tells_by_its_status_whether_there_is_one(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(FILE)
+    out = StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("load_rules", path, "--diff", stdout=out)
+    assert (ended.value.code, out.getvalue(), Instance.objects.exists()) == (1, "+ instance a\n", False)
+    call_command("load_rules", path, stdout=StringIO())
+    out = StringIO()
+    call_command("load_rules", path, "--diff", stdout=out)
+    assert out.getvalue() == ""
+    path.write_text(FILE.replace("region", "regoin"))
+    with pytest.raises(CommandError, match=r"line 1: “regoin” is not known here(.|\n)*Nothing was changed") as refused:
+        call_command("load_rules", path, "--diff")
+    assert refused.value.returncode == 2
+
+
+def test_pruning_tells_what_went(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(FILE)
+    call_command("load_rules", path, stdout=StringIO())
+    path.write_text(f"{FILE.replace('name: a', 'name: b')}rules: []\n")
+    out = StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("load_rules", path, "--prune", "--diff", stdout=out)
+    assert (ended.value.code, out.getvalue()) == (1, "+ instance b\n- instance a\n")
+    out = StringIO()
+    call_command("load_rules", path, "--prune", stdout=out)
+    assert out.getvalue() == "created b (eu)\ndeleted a (eu)\n1 created, 0 changed, 1 deleted, 0 as they were.\n"
+
+
+def test_a_kept_password_is_told_beside_the_result(tmp_path, monkeypatch):
+    path = tmp_path / "rules.yaml"
+    path.write_text(FILE.replace("{name", "{password_env: A_PASSWORD, name"))
+    monkeypatch.setenv("A_PASSWORD", "secret")
+    call_command("load_rules", path, stdout=StringIO())
+    monkeypatch.delenv("A_PASSWORD")
+    out, notes = StringIO(), StringIO()
+    call_command("load_rules", path, "--diff", stdout=out, stderr=notes)
+    assert (out.getvalue(), notes.getvalue()) == ("", "a: password kept, the environment has no variable A_PASSWORD.\n")

@@ -1,0 +1,129 @@
+"""What the file can say: each key, its type, and the field of the model that it stands for.
+
+Loading, dumping and comparing go by these two tables alone: what joins a model joins the format by one line here. A key
+that is left out means the default of the model's field.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sync.models import Instance, SyncRule
+
+PASSWORD_VARIABLE = "TCRCONSOLE_PASSWORD_"  # noqa: S105
+RESOURCES = {"image": "images", "chart": "charts", "other": "others"}
+
+
+class Refused(Exception):
+    """A value that cannot be taken, in a sentence; whoever knows its line adds it."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A key, with a dot inside the mapping of that name. `attribute` is given where the model has another word."""
+
+    key: str
+    kind: type
+    attribute: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The fields of the model that it stands for."""
+        return (self.attribute or self.key.rpartition(".")[2],)
+
+    def default(self, model: type[Instance] | type[SyncRule]) -> Any:
+        return self.read(model())
+
+    def read(self, thing: Any) -> Any:
+        """The value as the file says it. Browsers send other line ends than files have: they are no difference."""
+        value = getattr(thing, self.columns[0])
+        return value.replace("\r\n", "\n") if isinstance(value, str) else value
+
+    def write(self, thing: Any, value: Any) -> None:
+        """Raises Refused."""
+        setattr(thing, self.columns[0], value)
+
+
+class InstanceName(Field):
+    """An instance by its name."""
+
+    def default(self, model: type[Instance] | type[SyncRule]) -> str:
+        return ""
+
+    def read(self, thing: Any) -> str:
+        name: str = getattr(thing, self.columns[0]).name
+        return name
+
+    def write(self, thing: Any, value: str) -> None:
+        instance = Instance.objects.filter(name=value).first()
+        if instance is None:
+            raise Refused(f"there is no instance “{value}”, neither in the file nor in the console")
+        super().write(thing, instance)
+
+
+class Resources(Field):
+    """The types that travel, as a list of words."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(RESOURCES.values())
+
+    def read(self, thing: SyncRule) -> list[str]:
+        return thing.resources
+
+    def write(self, thing: SyncRule, value: list[str]) -> None:
+        for word in value:
+            if word not in RESOURCES:
+                raise Refused(f"“{word}” is no type of resource; there are {', '.join(RESOURCES)}")
+        for word, column in RESOURCES.items():
+            setattr(thing, column, word in value)
+
+
+class PasswordReference(Field):
+    """Where the password is to be had. Loading finds and stores the password; it never stands in a file."""
+
+    def read(self, thing: Instance) -> str:
+        return password_variable(thing.name) if self.key == "password_env" and thing.encrypted_password else ""
+
+    def write(self, thing: Instance, value: str) -> None:
+        """Nothing: the password is stored by `configure.save_instance`."""
+
+
+def password_variable(instance: str) -> str:
+    """The environment variable for the password of an instance; no two instances have the same one."""
+    # Capitals stand for the letters of the name, small ones for what a variable's name cannot hold.
+    escapes = str.maketrans({"-": "_", ".": "_dot_", "_": "_low_"})
+    return PASSWORD_VARIABLE + instance.upper().translate(escapes)
+
+
+INSTANCE_FIELDS = (
+    Field("name", str),
+    Field("region", str),
+    Field("kind", str),
+    Field("url", str),
+    Field("username", str),
+    PasswordReference("password_env", str, "encrypted_password"),
+    PasswordReference("password_file", str, "encrypted_password"),
+    Field("proxy", str),
+    Field("allow_plain_http", bool),
+    Field("connect_timeout", int),
+    Field("read_timeout", int),
+    Field("max_connections", int),
+    Field("ca_certificate", str),
+)
+RULE_FIELDS = (
+    Field("name", str),
+    Field("description", str),
+    InstanceName("source.instance", str, "source"),
+    Field("source.namespace", str, "source_namespace"),
+    Field("source.repositories", str),
+    Field("source.exclude_repositories", str),
+    Field("source.tags", str),
+    Field("source.exclude_tags", str),
+    Resources("resources", list),
+    Field("with_referrers", bool),
+    InstanceName("target.instance", str, "target"),
+    Field("target.namespace", str, "target_namespace"),
+    Field("overwrite", bool),
+    Field("enabled", bool),
+    Field("parallelism", int),
+)

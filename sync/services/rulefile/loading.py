@@ -1,0 +1,183 @@
+"""Instances and rules from a file: idempotent, all or nothing, every fault with its line."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from sync.credentials import CredentialKeyMissing
+from sync.models import Instance, SyncRule
+from sync.services import configure
+from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field, Refused
+from sync.services.rulefile.reading import Document, Entry, Fault, RuleFileError, read
+from sync.services.rulefile.report import Change, Report, difference
+
+
+def load_rules(text: str, *, prune: bool = False, dry_run: bool = False) -> Report:
+    """Brings instances and rules to what the file says; with `prune` those that it does not name are deleted.
+
+    `dry_run` reports the same and changes nothing. Raises RuleFileError; then nothing was changed either.
+    """
+    loading = _Loading(read(text))
+    with transaction.atomic():
+        loading.load()
+        if prune:
+            loading.prune()
+        if loading.faults:
+            raise RuleFileError(loading.faults)
+        if dry_run:
+            transaction.set_rollback(True)
+    return loading.report
+
+
+class _Loading:
+    def __init__(self, document: Document) -> None:
+        self.faults = document.faults
+        self.report = Report()
+        self._document = document
+        # Instances of the file by name, and whether they are sound; rules of the file by source and name.
+        self._sound = dict.fromkeys(document.unreadable_instances, False)
+        self._instances: set[str] = set()
+        self._rules: set[tuple[str, str]] = set()
+
+    def load(self) -> None:
+        for entry in self._document.instances:
+            self._guard(self._load_instance, entry)
+        for entry in self._document.rules:
+            self._guard(self._load_rule, entry)
+
+    def prune(self) -> None:
+        """Only by a file that is sound: what cannot be read would be taken for missing."""
+        root = self._document.root
+        if not {"instances", "rules"} <= root.values.keys():
+            sentence = (
+                "to prune, the file must have “instances” and “rules”: see whether it is whole. "
+                "Where none is to stay, write “instances: []” or “rules: []”"
+            )
+            self.faults.append(Fault(root.line, sentence))
+        if self.faults:
+            return
+        for rule in SyncRule.objects.select_related("source").order_by("source__name", "name"):
+            if (rule.source.name, rule.name) not in self._rules:
+                configure.delete_rule(rule)
+                self.report.changes.append(Change("deleted", rule))
+        for instance in Instance.objects.order_by("name"):
+            if instance.name not in self._instances:
+                self._prune_instance(instance, root.line_of("instances"))
+
+    def _prune_instance(self, instance: Instance, line: int) -> None:
+        try:
+            configure.delete_instance(instance)
+        except configure.InUse as error:
+            sentence = f"“{instance.name}” is not listed here, and cannot be deleted. {error}"
+            self.faults.append(Fault(line, sentence))
+        else:
+            self.report.changes.append(Change("deleted", instance))
+
+    def _guard(self, load: Callable[[Entry], None], entry: Entry) -> None:
+        """Goes on after a fault, so that one run names them all."""
+        try:
+            load(entry)
+        except Fault as fault:
+            self.faults.append(fault)
+
+    def _load_instance(self, entry: Entry) -> None:
+        name = entry.required("name")
+        if name in self._instances:
+            raise Fault(entry.line_of("name"), f"there is an instance “{name}” further up")
+        self._instances.add(name)
+        self._sound[name] = False
+        instance = Instance.objects.filter(name=name).first() or Instance(name=name)
+        password = self._password(entry, instance)
+        details = self._bring(instance, entry, INSTANCE_FIELDS)
+        if details is None:
+            return
+        self._sound[name] = True
+        if password is not None and not _has_password(instance, password):
+            details.append("password: changed")
+        if self._counts(instance, details):
+            configure.save_instance(instance, password)
+
+    def _load_rule(self, entry: Entry) -> None:
+        source, target = entry.required("source.instance"), entry.required("target.instance")
+        if not all(self._sound.get(instance, True) for instance in (source, target)):
+            return  # What is wrong with the instance is told already.
+        name = entry.required("name")
+        if (source, name) in self._rules:
+            raise Fault(entry.line_of("name"), f"there is a rule “{source}/{name}” further up")
+        self._rules.add((source, name))
+        stored = SyncRule.objects.select_related("source", "target").filter(source__name=source, name=name).first()
+        rule = stored or SyncRule()
+        details = self._bring(rule, entry, RULE_FIELDS)
+        if details is not None and self._counts(rule, details):
+            configure.save_rule(rule)
+
+    def _bring(self, thing: Instance | SyncRule, entry: Entry, fields: Sequence[Field]) -> list[str] | None:
+        """Gives it the values of the entry and says what differs from before; None, with faults, if it is not sound."""
+        before = {field.key: field.read(thing) for field in fields} if thing.pk else {}
+        for field in fields:
+            value = entry.values.get(field.key, field.default(type(thing)))
+            try:
+                field.write(thing, value)
+            except Refused as refused:
+                raise Fault(entry.line_of(field.key), str(refused)) from None
+        try:
+            thing.full_clean()
+        except ValidationError as error:
+            self.faults += _faults(error, entry, fields)
+            return None
+        after = {field.key: field.read(thing) for field in fields}
+        return [difference(key, old, after[key]) for key, old in before.items() if old != after[key]]
+
+    def _counts(self, thing: Instance | SyncRule, details: list[str]) -> bool:
+        """Whether there is something to save."""
+        if thing.pk is None:
+            self.report.changes.append(Change("created", thing))
+        elif details:
+            self.report.changes.append(Change("changed", thing, details))
+        else:
+            self.report.unchanged += 1
+            return False
+        return True
+
+    def _password(self, entry: Entry, instance: Instance) -> str | None:
+        """The password by its reference; None leaves the stored one as it is."""
+        variable, file = entry.values.get("password_env"), entry.values.get("password_file")
+        if variable and file:
+            raise Fault(entry.line_of("password_file"), "give password_env or password_file, not both")
+        if file:
+            return _password_of(Path(file), entry)
+        if not variable or variable in os.environ:
+            return os.environ[variable] if variable else None
+        if not instance.encrypted_password:
+            raise Fault(entry.line_of("password_env"), f"the environment has no variable {variable}")
+        self.report.kept.append(f"{instance.name}: password kept, the environment has no variable {variable}.")
+        return None
+
+
+def _faults(error: ValidationError, entry: Entry, fields: Sequence[Field]) -> list[Fault]:
+    keys = {column: field.key for field in fields for column in field.columns}
+    found = []
+    for column, sentences in error.message_dict.items():
+        key = keys.get(column, "")
+        word = f"{key.rpartition('.')[2]}: " if key else ""
+        found += [Fault(entry.line_of(key), f"{word}{sentence}") for sentence in sentences]
+    return found
+
+
+def _has_password(instance: Instance, password: str) -> bool:
+    try:
+        return instance.password == password
+    except CredentialKeyMissing:
+        return False
+
+
+def _password_of(path: Path, entry: Entry) -> str:
+    try:
+        return path.read_text().rstrip("\n")
+    except OSError as error:
+        raise Fault(entry.line_of("password_file"), f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Fault(entry.line_of("password_file"), f"{path} is not text") from None

@@ -1,0 +1,289 @@
+"""Dumping, and loading what was dumped: nothing is lost, nothing changes, no secret is in the text."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.fernet import Fernet
+
+from sync.models import Instance, SyncRule
+from sync.services.rulefile import RuleFileError, UnknownInstance, dump_rules, load_rules
+from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field, password_variable
+from tests.services.support import make_instance, make_rule
+from tests.support import self_signed
+
+pytestmark = pytest.mark.django_db
+
+FORMAT: dict[Any, Sequence[Field]] = {Instance: INSTANCE_FIELDS, SyncRule: RULE_FIELDS}
+# State and bookkeeping: deliberately not in the file.
+NOT_IN_THE_FILE = {
+    Instance: {
+        "id",
+        "checked_at",
+        "healthy",
+        "health_reason",
+        "latency_ms",
+        "down_since",
+        "down_reason",
+        "next_try_at",
+        "created_at",
+    },
+    SyncRule: {"id", "created_at", "updated_at"},
+}
+# A value of each field that is not its default.
+INSTANCE: dict[str, Any] = {
+    "name": "frankfurt",
+    "region": "eu-frankfurt",
+    "kind": "registry",
+    "url": "http://registry.example",
+    "username": "robot",
+    "proxy": "http://proxy.example:3128",
+    "allow_plain_http": True,
+    "connect_timeout": 11,
+    "read_timeout": 61,
+    "max_connections": 17,
+    "ca_certificate": self_signed("127.0.0.1")[0],
+}
+RULE: dict[str, Any] = {
+    "name": "prod",
+    "description": "web images,\nas asked for by “Wëb” 🐳",
+    "source_namespace": "prod",
+    "repositories": "web/.*",
+    "exclude_repositories": r"web/\d+",
+    "tags": "v.*",
+    "exclude_tags": ".*-rc'\"",
+    "images": False,
+    "charts": False,
+    "others": True,
+    "with_referrers": False,
+    "target_namespace": "mirror",
+    "overwrite": True,
+    "enabled": False,
+    "parallelism": 5,
+}
+VARIABLE = "TCRCONSOLE_PASSWORD_FRANKFURT"
+
+
+@pytest.fixture
+def everything() -> SyncRule:
+    """A rule and an instance that have no field at its default."""
+    frankfurt = Instance(**INSTANCE)
+    frankfurt.password = "hunter2"
+    frankfurt.save()
+    return SyncRule.objects.create(source=make_instance("guangzhou", "https://gz.example"), target=frankfurt, **RULE)
+
+
+def columns(model: Any) -> set[str]:
+    """The model's fields that the format knows."""
+    return {column for field in FORMAT[model] for column in field.columns}
+
+
+def state() -> list[list[dict[str, Any]]]:
+    return [list(model.objects.order_by("pk").values()) for model in FORMAT]
+
+
+def content() -> Iterator[dict[str, Any]]:
+    """What the file stands for, by names instead of keys of the database."""
+    for instance in Instance.objects.order_by("name"):
+        yield {name: getattr(instance, name) for name in columns(Instance) - {"encrypted_password"}} | {
+            "password": instance.password
+        }
+    for rule in SyncRule.objects.order_by("source__name", "name"):
+        yield {name: str(getattr(rule, name)) for name in columns(SyncRule)}
+
+
+@pytest.mark.parametrize("model", FORMAT)
+def test_every_field_of_the_models_is_in_the_format_or_left_out_on_purpose(model):
+    fields = {field.name for field in model._meta.concrete_fields}
+    assert columns(model) | NOT_IN_THE_FILE[model] == fields
+    assert not columns(model) & NOT_IN_THE_FILE[model]
+
+
+def test_the_samples_leave_no_field_at_its_default(everything):
+    for thing in (everything, everything.target):
+        for name in columns(type(thing)):
+            field: Any = type(thing)._meta.get_field(name)
+            if len(field.choices or ()) != 1:
+                assert getattr(thing, field.attname) != field.get_default(), name
+
+
+def test_loading_what_was_dumped_changes_nothing(everything):
+    before = state()
+    report = load_rules(dump_rules())
+    assert (report.changes, report.unchanged, state()) == ([], 3, before)
+
+
+def test_another_console_becomes_the_same(everything, monkeypatch):
+    text, before = dump_rules(), list(content())
+    SyncRule.objects.all().delete()
+    Instance.objects.all().delete()
+    monkeypatch.setenv(VARIABLE, "hunter2")
+    assert len(load_rules(text).created) == 3
+    assert list(content()) == before
+    assert dump_rules() == text
+
+
+def test_what_was_changed_since_is_brought_back_where_the_file_leaves_the_default_out(everything):
+    plain = make_rule(everything.source, everything.target, name="plain", source_namespace="prod")
+    text, before = dump_rules(), list(content())
+    SyncRule.objects.filter(pk=plain.pk).update(**{name: value for name, value in RULE.items() if name != "name"})
+    others = {name: value for name, value in INSTANCE.items() if name not in ("name", "url")}
+    Instance.objects.filter(name="guangzhou").update(**others)
+    assert load_rules(text).changed == ["guangzhou (region-of-guangzhou)", "guangzhou/plain"]
+    assert list(content()) == before
+
+
+def test_the_text():
+    guangzhou = make_instance("guangzhou", "https://gz.example")
+    frankfurt = make_instance("frankfurt", "https://fra.example", ca_certificate="-----BEGIN\nMII=\n-----END\n")
+    make_rule(guangzhou, frankfurt, name="b", source_namespace="prod", others=True, repositories="yes", overwrite=True)
+    make_rule(guangzhou, frankfurt, name="a", source_namespace="/", description="All of it.\nReally.\n")
+    lines = dump_rules().splitlines(keepends=True)
+    assert [line for line in lines if line.startswith("#")] == lines[:3]
+    assert "".join(lines[3:]) == (
+        """\
+instances:
+- name: frankfurt
+  region: region-of-frankfurt
+  url: https://fra.example
+  ca_certificate: |
+    -----BEGIN
+    MII=
+    -----END
+
+- name: guangzhou
+  region: region-of-guangzhou
+  url: https://gz.example
+
+rules:
+- name: a
+  description: |
+    All of it.
+    Really.
+  source:
+    instance: guangzhou
+    namespace: /
+  target:
+    instance: frankfurt
+
+- name: b
+  source:
+    instance: guangzhou
+    namespace: prod
+    repositories: 'yes'
+  resources: [image, chart, other]
+  target:
+    instance: frankfurt
+  overwrite: true
+"""
+    )
+
+
+def test_an_empty_console():
+    text = dump_rules()
+    assert yaml.safe_load(text) == {"instances": [], "rules": []}
+    assert load_rules(text, prune=True).changes == []
+
+
+def test_a_part_holds_the_rules_from_there_and_every_instance_they_name():
+    one, two, three, four = (make_instance(name, f"https://{name}.example") for name in ("one", "two", "three", "four"))
+    for source, target in ((one, two), (one, three), (two, four), (three, one)):
+        make_rule(source, target, name=f"to-{target.name}", source_namespace="prod")
+
+    def names(text: str) -> list[list[str]]:
+        return [[entry["name"] for entry in entries] for entries in yaml.safe_load(text).values()]
+
+    assert names(dump_rules(["one"])) == [["one", "three", "two"], ["to-three", "to-two"]]
+    assert names(dump_rules(["two", "three"])) == [["four", "one", "three", "two"], ["to-one", "to-four"]]
+    assert names(dump_rules(["four"])) == [["four"], []]
+    assert "--prune" in dump_rules(["one"])
+    assert "--prune" not in dump_rules()
+    with pytest.raises(UnknownInstance, match="There is no instance “paris”"):
+        dump_rules(["one", "paris"])
+
+
+def test_no_password_is_in_the_text_nor_needed_for_it(everything, settings):
+    text = dump_rules()
+    assert f"password_env: {VARIABLE}\n" in text
+    assert "hunter2" not in text
+    assert everything.target.encrypted_password not in text
+    settings.CREDENTIAL_KEYS = [Fernet.generate_key().decode()]
+    assert dump_rules() == text
+    assert load_rules(text).changes == []
+
+
+def test_a_variable_that_is_not_set_keeps_a_stored_password(everything):
+    text = dump_rules()
+    report = load_rules(text.replace("eu-frankfurt", "eu-2"))
+    assert report.changed == ["frankfurt (eu-2)"]
+    assert report.kept == [f"frankfurt: password kept, the environment has no variable {VARIABLE}."]
+    assert Instance.objects.get(name="frankfurt").password == "hunter2"
+
+
+def test_a_variable_that_is_set_replaces_it(everything, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "other")
+    report = load_rules(dump_rules())
+    assert (report.changed, report.kept) == (["frankfurt (eu-frankfurt)"], [])
+    assert Instance.objects.get(name="frankfurt").password == "other"
+
+
+def test_a_variable_that_is_not_set_is_a_fault_where_no_password_is_stored(everything):
+    text = dump_rules()
+    Instance.objects.filter(name="frankfurt").update(encrypted_password="")
+    with pytest.raises(RuleFileError, match=rf"line \d+: the environment has no variable {VARIABLE}"):
+        load_rules(text)
+
+
+def test_no_two_instances_share_a_variable():
+    names = ["a-b", "a.b", "a_b", "a--b", "a__b", "a..b", "a-.b", "a.-b", "a_.b", "a-dot-b", "a_dot_b", "a-low-b", "ab"]
+    variables = {password_variable(name) for name in names}
+    assert len(variables) == len(names)
+    assert all(re.fullmatch(r"TCRCONSOLE_PASSWORD_[A-Za-z0-9_]+", variable) for variable in variables)
+    assert password_variable("prod-eu2") == "TCRCONSOLE_PASSWORD_PROD_EU2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "yes",
+        "null",
+        "~",
+        "5",
+        "=",
+        "2026-01-01",
+        "- a",
+        "a: b # c",
+        "!x",
+        " a ",
+        "a\n",
+        "\n\na\n\n\n",
+        " a\n  b\nc",
+        "a \nb",
+        "a\n\n# b\n",
+        "\ta\tb\n",
+        "ends with spaces\n   ",
+        "%x",
+        "a" * 300 + " " + "b" * 300,
+        "\x1b[0m\x07",
+        "中文\n🐳",
+        "\u2028\x85\ufeff",
+    ],
+)
+def test_any_text_comes_back_as_it_was(text, everything):
+    SyncRule.objects.update(description=text)
+    before = state()
+    dumped = dump_rules()
+    assert load_rules(dumped).changes == []
+    SyncRule.objects.update(description="other")
+    assert load_rules(dumped).changed == ["guangzhou/prod"]
+    assert SyncRule.objects.get().description == before[1][0]["description"]
+
+
+def test_the_line_ends_of_browsers_are_no_difference(everything):
+    Instance.objects.filter(name="frankfurt").update(ca_certificate=INSTANCE["ca_certificate"].replace("\n", "\r\n"))
+    before = state()
+    text = dump_rules()
+    assert "  ca_certificate: |\n    -----BEGIN CERTIFICATE-----\n" in text
+    assert (load_rules(text).changes, state()) == ([], before)
