@@ -1,21 +1,35 @@
 """The queue: the only module that knows django-rq. It carries ids and nothing else."""
 
 import logging
+import os
 import signal
+import sys
 import threading
-from typing import Any
+from collections import Counter
+from dataclasses import dataclass
+from time import time
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import django_rq
-from redis.exceptions import RedisError
-from rq import SimpleWorker
+from django.db import connections
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+from rq import Queue, SimpleWorker, cron_scheduler_registry
 from rq import Worker as AnyWorker
+from rq.cron import get_cron_job_history_key
+from rq.defaults import DEFAULT_CRON_SCHEDULER_TTL
+from rq.job import Job
+from rq.utils import as_text, utcparse
 
 log = logging.getLogger(__name__)
 
 # In the order in which workers take from them.
 QUEUES = ("control", "push", "default")
 SWEEP_SECONDS = 15
+SWEEP_JOB = "sync.jobs.sweep"
+# How long the server may take to answer one question of inspect().
+INSPECT_SECONDS = 5
 
 _leaving = threading.Event()
 
@@ -32,8 +46,19 @@ class Worker(SimpleWorker):
     """
 
     def work(self, *args: Any, **options: Any) -> bool:
-        """Nothing here is enqueued for later: RQ's own scheduler, which a pool starts with each worker, stays away."""
-        return super().work(*args, **options | {"with_scheduler": False})
+        """Does not return when it was told to leave: then the process ends here.
+
+        Nothing is enqueued for later: RQ's own scheduler, which a pool starts with each worker, stays away.
+        """
+        try:
+            worked = super().work(*args, **options | {"with_scheduler": False})
+        except RedisError as error:
+            if not leaving():
+                raise
+            log.warning("this worker leaves without telling the queue, which cannot be reached: %s", error)
+        if leaving():
+            _end_process()
+        return worked
 
     def subscribe(self) -> None:
         """Keeps signals away from RQ's listening thread: taken there, they would not wake the waiting main thread."""
@@ -46,8 +71,19 @@ class Worker(SimpleWorker):
     def handle_warm_shutdown_request(self) -> None:
         _leaving.set()
 
+    def set_shutdown_requested_date(self) -> None:
+        """RQ tells Redis from inside the signal handler: when it is away, that would break the job at hand."""
+
     def request_force_stop(self, signum: int, frame: Any) -> None:
         """A second signal changes nothing: the first one is being obeyed."""
+
+
+def _end_process() -> NoReturn:
+    """An ordinary end joins all threads, of which one may hang in a system call (connect, a name server)."""
+    connections.close_all()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def enqueue_task(task_id: int, queue: str = "default") -> bool:
@@ -60,10 +96,10 @@ def enqueue_task(task_id: int, queue: str = "default") -> bool:
     return True
 
 
-def queued_tasks() -> set[int]:
-    """Tasks for which a job waits. Raises RedisError."""
+def queued_tasks() -> Counter[int]:
+    """How many jobs wait, by task. Raises RedisError."""
     names = [job_id for queue in QUEUES for job_id in django_rq.get_queue(queue).job_ids]
-    return {int(name.split("-")[1]) for name in names if name.startswith("task-")}
+    return Counter(int(name.split("-")[1]) for name in names if name.startswith("task-"))
 
 
 def worker_count() -> int | None:
@@ -72,3 +108,94 @@ def worker_count() -> int | None:
         return AnyWorker.count(connection=django_rq.get_connection("default"))
     except RedisError:
         return None
+
+
+class QueueUnreachable(Exception):
+    """The queue did not answer; the message says why, without credentials."""
+
+
+@dataclass(frozen=True)
+class WorkerSeen:
+    host: str
+    queues: frozenset[str]
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """What the queue's server tells about itself and about those who work for it.
+
+    `version` is that of Redis whose commands the server knows. `host` is blank for a Unix socket, `eviction` (the
+    maxmemory-policy) where the server does not tell it. `persistent`: it is known to keep its data over a restart.
+    `clock_ahead` and `control_waits` (the age of the oldest job in the queue control) are seconds.
+    """
+
+    version: tuple[int, ...]
+    host: str
+    authenticated: bool
+    eviction: str
+    persistent: bool
+    clock_ahead: float
+    workers: tuple[WorkerSeen, ...]
+    schedulers: int
+    control_waits: float
+
+
+def inspect() -> QueueState:
+    """Looks at the queue; the only trace is that RQ forgets dead workers on the way. Raises QueueUnreachable."""
+    try:
+        with _impatient_connection() as connection:
+            return _state(connection)
+    except RedisError as error:
+        raise QueueUnreachable(str(error)) from None
+
+
+def _impatient_connection() -> Redis:
+    """A connection that answers within seconds. Raises RedisError; QueueUnreachable where REDIS_URL makes no sense."""
+    try:
+        connection = django_rq.get_connection("default")
+        limits = {"socket_connect_timeout": INSPECT_SECONDS, "socket_timeout": INSPECT_SECONDS}
+        connection.connection_pool.connection_kwargs.update(limits)
+        connection.ping()
+    except (ValueError, TypeError):  # their texts may hold parts of a password
+        raise QueueUnreachable("that is no address of a Redis or Valkey server") from None
+    return connection
+
+
+def _state(connection: Redis) -> QueueState:
+    options = connection.connection_pool.connection_kwargs
+    info = connection.info()
+    seconds, microseconds = connection.time()
+    now = seconds + microseconds / 1e6
+    clock_ahead = now - time()
+    workers = AnyWorker.all(connection=connection)
+    scheduled = cron_scheduler_registry.get_registry_key()
+    return QueueState(
+        version=tuple(int(part) for part in str(info["redis_version"]).split(".")[:3]),
+        host="" if "path" in options else options.get("host", "localhost"),
+        authenticated=bool(options.get("password") or options.get("ssl_certfile")),
+        eviction=info.get("maxmemory_policy", ""),
+        persistent=bool(info.get("aof_enabled")) or _saves(connection),
+        clock_ahead=clock_ahead,
+        workers=tuple(WorkerSeen(worker.hostname or "", frozenset(worker.queue_names())) for worker in workers),
+        schedulers=connection.zcount(scheduled, now - DEFAULT_CRON_SCHEDULER_TTL, "+inf"),
+        control_waits=_oldest(connection, now),
+    )
+
+
+def _saves(connection: Redis) -> bool:
+    """Whether the server tells of save points; hosted ones often refuse CONFIG."""
+    try:
+        return bool(connection.config_get("save").get("save"))
+    except ResponseError:
+        return False
+
+
+def _oldest(connection: Redis, now: float) -> float:
+    """Seconds since the first job in the queue control was enqueued."""
+    waiting = Queue("control", connection=connection).get_job_ids(0, 1)
+    if not waiting:
+        return 0.0
+    if enqueued := connection.hget(Job.key_for(waiting[0]), "enqueued_at"):
+        return now - utcparse(as_text(enqueued)).timestamp()
+    # A sweep that has expired: its name still waits in the queue, its time stands in the scheduler's history.
+    return now - (connection.zscore(get_cron_job_history_key(SWEEP_JOB), waiting[0]) or now)
