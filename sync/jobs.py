@@ -1,27 +1,36 @@
 """What the queue calls."""
 
-from django.db import close_old_connections
+import logging
+from functools import partial
+
+from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from sync import queue
 from sync.models import SyncTask
 from sync.services import execute, trigger
 
+log = logging.getLogger(__name__)
+
 
 def execute_task(task_id: int) -> None:
-    """Works on a task for one slice; enqueues the next one, for any worker, when something is left to do."""
+    """Works on a task for one slice; enqueues the next one, for any worker, when something can be done at once."""
     close_old_connections()
     try:
-        task = SyncTask.objects.get(pk=task_id)
+        task = SyncTask.objects.select_related("rule").get(pk=task_id)
+        if execute.run_slice(task, leaving=queue.leaving, patient=True, spread=partial(trigger.spread, task)):
+            trigger.go_on(task)
     except SyncTask.DoesNotExist:
         return
-    if execute.run_slice(task, leaving=queue.leaving):
-        queue.enqueue_task(task_id, trigger.queue_for(task))
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("task %s is left to the next sweep: the database failed: %s", task_id, error)
 
 
 def sweep() -> None:
-    """Mends what was lost: claims of dead workers, tasks that the queue forgot."""
+    """Mends what was lost: claims of dead workers, tasks that the queue forgot, tasks that have waited enough."""
     close_old_connections()
-    queued = queue.queued_tasks()
-    for task in execute.sweep():
-        if task.pk not in queued:
-            queue.enqueue_task(task.pk, trigger.queue_for(task))
+    try:
+        queued = queue.queued_tasks()
+        for task in execute.sweep():
+            trigger.top_up(task, queued[task.pk])
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("the sweep is left to the next one: the database failed: %s", error)

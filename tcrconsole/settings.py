@@ -132,3 +132,13 @@ REPOSITORIES_AT_ONCE = env.int("REPOSITORIES_AT_ONCE", default=8)
 RESOURCES_AT_ONCE = env.int("RESOURCES_AT_ONCE", default=16)
 SLICE_SECONDS = env.float("SLICE_SECONDS", default=10.0)
 MANIFEST_LIMIT_BYTES = env.int("MANIFEST_LIMIT_BYTES", default=4 * 1024 * 1024)
+# Workers claim a repository with more tags than this in pieces of so many.
+TAGS_PER_CLAIM = env.int("TAGS_PER_CLAIM", default=250)
+# A worker that gave no sign of life for so long is taken for dead; it gives six in that time.
+SILENT_SECONDS = env.float("SILENT_SECONDS", default=30.0)
+# A resource whose failure may heal is tried again after so many seconds, then after three times as many.
+PUT_OFF_SECONDS = env.float("PUT_OFF_SECONDS", default=5.0)
+# How long a task waits for an instance that does not answer before what waits fails.
+OUTAGE_HOURS = env.float("OUTAGE_HOURS", default=24.0)
+# Above so many lines a task's log takes only warnings and errors, above twice as many nothing more.
+TASK_LOG_LINES = env.int("TASK_LOG_LINES", default=5000)

@@ -53,6 +53,10 @@ class Instance(models.Model):
     healthy = models.BooleanField(null=True, editable=False)
     health_reason = models.TextField(blank=True, editable=False)
     latency_ms = models.PositiveIntegerField(null=True, editable=False)
+    # While it does not answer, its tasks wait: since when, why, and when one of them asks again.
+    down_since = models.DateTimeField(null=True, editable=False)
+    down_reason = models.TextField(blank=True, editable=False)
+    next_try_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

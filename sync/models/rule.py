@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from sync.models.instance import NAME_HELP, Instance, name_validator
@@ -57,6 +58,11 @@ class SyncRule(models.Model):
     )
     overwrite = models.BooleanField("overwrite tags of the same name", default=False)
     enabled = models.BooleanField(default=True)
+    parallelism = models.PositiveSmallIntegerField(
+        default=4,
+        validators=[MinValueValidator(1), MaxValueValidator(64)],
+        help_text="Workers that may work on one task of this rule at the same time.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -105,6 +111,6 @@ class SyncRule(models.Model):
         """The rule as it is now, for a task that keeps to it whatever is changed later."""
         kept = (
             "name source_namespace repositories exclude_repositories tags exclude_tags images charts others "
-            "with_referrers target_namespace overwrite"
+            "with_referrers target_namespace overwrite parallelism"
         )
         return {field: getattr(self, field) for field in kept.split()}

@@ -1,7 +1,7 @@
 """A triggering of a rule, its repositories and the resources whose outcome is worth a row.
 
 State moves by conditional update. The methods that move it name both ends: start, stop_waiting and close of SyncTask
-here, the claims of repositories in sync.services.claims.
+here, the claims of parts in sync.services.claims.
 """
 
 from datetime import datetime, timedelta
@@ -75,6 +75,7 @@ class SyncTask(Counts):
     # [{"repository": whole name, "tag": tag}], empty: everything that the rule matches.
     selection = models.JSONField(default=list, blank=True)
     trigger = models.CharField(max_length=16, choices=Trigger)
+    retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="retries")
     actor = models.CharField(max_length=150, blank=True)
     status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
     stop_requested = models.BooleanField(default=False)
@@ -85,6 +86,7 @@ class SyncTask(Counts):
     repository_count = models.PositiveIntegerField(null=True)
     all_planned = models.BooleanField(default=False)
     reason = models.TextField(blank=True)
+    log_lines = models.PositiveIntegerField(default=0, help_text="Lines offered to the log, those over the limit too.")
 
     class Meta:
         ordering = ["-id"]
@@ -110,6 +112,11 @@ class SyncTask(Counts):
     @property
     def rule_name(self) -> str:
         return self.rule.name if self.rule else str(self.snapshot["name"])
+
+    @property
+    def parallelism(self) -> int:
+        """How many workers may work on it at the same time."""
+        return int(self.snapshot.get("parallelism", 1))
 
     @property
     def time_spent(self) -> timedelta | None:
@@ -139,20 +146,19 @@ class SyncTask(Counts):
 
 
 class TaskRepository(Counts):
-    """One repository inside a task: the unit that workers claim."""
+    """One repository inside a task. What is still to do of it are its parts."""
 
     task = models.ForeignKey(SyncTask, on_delete=models.CASCADE, related_name="repositories")
     name = models.CharField(max_length=255)
     target_name = models.CharField(max_length=512)
     status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
-    # The fencing token: who claimed the row last. Every later write of the row is conditional on it.
-    claim = models.CharField(max_length=36, blank=True)
-    heartbeat_at = models.DateTimeField(null=True)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    tags_planned = models.BooleanField(default=False)
+    listed = models.BooleanField(default=False, help_text="Its tags are known, and counted as planned.")
+    # Tags of the source under which signatures and other referrers lie, for those who come after the listing.
+    digest_tags = models.JSONField(default=list)
     left_out = models.PositiveIntegerField(default=0, help_text="Resources of a type that the rule does not ask for.")
     vanished = models.PositiveIntegerField(default=0, help_text="Tags that were no longer in the source.")
     reason = models.TextField(blank=True)
+    next_try_at = models.DateTimeField(null=True, help_text="Something of it waits for this moment, for the reason.")
 
     class Meta:
         ordering = ["name"]
@@ -170,6 +176,34 @@ class TaskRepository(Counts):
     def needless(self) -> bool:
         """It turned out to hold nothing that the rule asks for, and does not count as a repository of the task."""
         return self.status == Status.SUCCEEDED and not self.planned
+
+
+class TaskPart(models.Model):
+    """What is still to do of an open task, in pieces that workers claim; a piece that is done is deleted.
+
+    Without a repository: list the repositories. Without tags: list those of the repository, then copy them. With
+    tags: copy these. What is done leaves `tags` in the same transaction that counts it.
+    """
+
+    task = models.ForeignKey(SyncTask, on_delete=models.CASCADE, related_name="parts")
+    repository = models.ForeignKey(TaskRepository, null=True, on_delete=models.CASCADE, related_name="parts")
+    tags = models.JSONField(null=True)
+    # The fencing token of the owner, blank while it waits. Every write of an owner is conditional on it.
+    claim = models.CharField(max_length=36, blank=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    # Owners that were lost, or fell over a fault of ours, since it last came forward.
+    lost_owners = models.PositiveSmallIntegerField(default=0)
+    # Failures that waiting may heal: how often since it last came forward, since when, and the next try.
+    tries = models.PositiveSmallIntegerField(default=0)
+    put_off_since = models.DateTimeField(null=True)
+    not_before = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["pk"]
+        indexes = [models.Index(fields=["task", "claim"], name="part_of_task_claim")]
+
+    def __str__(self) -> str:
+        return f"part {self.pk} of task {self.task_id}"
 
 
 class TaskResource(models.Model):
@@ -206,3 +240,25 @@ class TaskResource(models.Model):
 
     def __str__(self) -> str:
         return self.tag
+
+
+class LogLine(models.Model):
+    """What happened in a task, as it happened. How many lines a task keeps is bounded: sync.services.record."""
+
+    class Level(models.TextChoices):
+        INFO = "info", "Info"
+        WARNING = "warning", "Warning"
+        ERROR = "error", "Error"
+
+    task = models.ForeignKey(SyncTask, on_delete=models.CASCADE, related_name="log")
+    at = models.DateTimeField(default=timezone.now)
+    level = models.CharField(max_length=8, choices=Level, default=Level.INFO)
+    repository = models.CharField(max_length=255, blank=True)
+    message = models.TextField()
+
+    class Meta:
+        ordering = ["pk"]
+        indexes = [models.Index(fields=["task", "level"], name="line_of_task_level")]
+
+    def __str__(self) -> str:
+        return self.message

@@ -25,9 +25,13 @@ class Event:
 
 @dataclass(frozen=True)
 class TagsListed(Event):
-    """The tags that match; those of a type that was not asked for are still among them."""
+    """The tags that match, or were asked for; those of a type that was not asked for are still among them.
 
-    count: int
+    `digest_tags`: tags of the source under which signatures and other referrers lie.
+    """
+
+    tags: tuple[str, ...]
+    digest_tags: frozenset[str] = frozenset()
     repository_missing: bool = False
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sync.replication.lease import Lease
+
 
 def _nobody(count: int) -> None:
     """Nobody wants to know."""
@@ -13,13 +15,15 @@ class Journey:
     """From a repository to a repository.
 
     `digest_tags` are those of the source repository. `sent` holds the digests of manifests brought on this journey,
-    `manifests` counts what was written. `on_bytes` is told each number of blob bytes sent.
+    `manifests` counts what was written. `on_bytes` is told each number of blob bytes sent. No tag is written any more
+    once the `lease` has run out.
     """
 
     source_repository: str
     target_repository: str
     digest_tags: frozenset[str] = frozenset()
     on_bytes: Callable[[int], None] = _nobody
+    lease: Lease = field(default_factory=Lease)
     moved_bytes: int = 0
     manifests: int = 0
     sent: set[str] = field(default_factory=set)

@@ -2,10 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
+from sys import maxsize
+from time import monotonic
 
 from sync.oci.errors import Cancelled, OciError
 from sync.registries import Registry
@@ -22,6 +24,7 @@ from sync.replication.events import (
     Vanished,
 )
 from sync.replication.journey import Journey
+from sync.replication.lease import Lease
 from sync.replication.plan import Action, Decision, Planner, Tags, list_tags
 from sync.replication.spec import Spec
 from sync.replication.transfer import TagTaken, Transfer
@@ -29,6 +32,10 @@ from sync.replication.transfer import TagTaken, Transfer
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
+# Told to stop, requests under way may end by themselves for so long; then their connections are broken.
+GRACE_SECONDS = 0.5
+# What hangs even then (looking up a name, connecting) is waited for no longer.
+ABANDON_SECONDS = 3.5
 
 
 @dataclass(frozen=True)
@@ -39,12 +46,19 @@ class Limits:
 
 @dataclass(frozen=True)
 class RepositoryWork:
-    """One repository to synchronize: all matching tags, or just the named ones."""
+    """One repository to synchronize: all matching tags, or just the given ones.
+
+    Without `digest_tags` the source is listed, and TagsListed tells what was found; of those tags the first `at_most`
+    are taken up here. Nothing more is written once the `lease` has run out.
+    """
 
     name: str
-    only_tags: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None
+    digest_tags: frozenset[str] | None = None
+    at_most: int = maxsize
     # Digests by tag that an earlier run brought: what kind of resource they are need not be looked up again.
     verified: Mapping[str, str] = field(default_factory=dict)
+    lease: Lease = field(default_factory=Lease)
 
 
 class _Progress:
@@ -77,6 +91,7 @@ class Replication:
         self._target = target
         self._spec = spec
         self._stop = stop
+        self._enough = threading.Event()
         self._limits = limits
         self._planner = Planner(source.client, target.client, spec)
         self._transfer = Transfer(
@@ -91,68 +106,103 @@ class Replication:
         self._namespace_lock = threading.Lock()
         self._namespace_ready = False
 
-    def run(self, work: Iterator[RepositoryWork], should_stop: Callable[[], bool]) -> Iterator[Event | Tick]:
+    def drain(self) -> None:
+        """Nothing new is taken up from now on; what is under way ends, the rest comes back as interrupted."""
+        self._enough.set()
+
+    def run(
+        self, work: Iterator[RepositoryWork], should_stop: Callable[[], bool]
+    ) -> Generator[Event | Tick, None, None]:
         """Synchronizes each repository of `work`, some at once; yields what happens until all is done.
 
         `work` and `should_stop` are asked in the caller's thread only. When told to stop, what is under way ends
-        between two requests or in the middle of a blob, and its repositories come back as interrupted.
+        between two requests or in the middle of a blob, and its repositories come back as interrupted within seconds.
         """
-        active, exhausted = 0, False
-        with ThreadPoolExecutor(self._limits.resources_at_once, thread_name_prefix="replication") as pool:
-            try:
-                while True:
-                    while not exhausted and not self._stop.is_set() and active < self._limits.repositories_at_once:
-                        item = next(work, None)
-                        exhausted = item is None
-                        if item is not None:
-                            pool.submit(self._list_repository, pool, item)
-                            active += 1
-                    if not active:
-                        return
-                    event = self._next_event()
-                    active -= isinstance(event, RepositoryDone)
-                    yield event
-                    if should_stop():
-                        self._stop.set()
-            finally:
-                if active:
-                    self._stop.set()
-
-    def _next_event(self) -> Event | Tick:
+        active: dict[str, RepositoryWork] = {}
+        pool = ThreadPoolExecutor(self._limits.resources_at_once, thread_name_prefix="replication")
         try:
-            return self._events.get(timeout=TICK_SECONDS)
+            while not self._stop.is_set():
+                self._take_up(pool, work, active)
+                if not active:
+                    return
+                yield self._next_event(active)
+                if should_stop():
+                    self._stop.set()
+            yield from self._leave(active)
+        finally:
+            self._stop.set()
+            # Left over only when the caller fell: nobody may go on writing after that.
+            for _ in self._leave(active):
+                pass
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _take_up(
+        self, pool: ThreadPoolExecutor, work: Iterator[RepositoryWork], active: dict[str, RepositoryWork]
+    ) -> None:
+        while not self._enough.is_set() and len(active) < self._limits.repositories_at_once:
+            item = next(work, None)
+            if item is None:
+                return
+            active[item.name] = item
+            pool.submit(self._start_repository, pool, item)
+
+    def _next_event(self, active: dict[str, RepositoryWork]) -> Event | Tick:
+        try:
+            event = self._events.get(timeout=TICK_SECONDS)
         except Empty:
             return Tick()
+        if isinstance(event, RepositoryDone):
+            active.pop(event.repository, None)
+        return event
 
-    def _list_repository(self, pool: ThreadPoolExecutor, work: RepositoryWork) -> None:
-        try:
-            tags = self._tags_of(work)
-        except Exception as error:  # noqa: BLE001 - see _failure
-            failed = _failure(error, f"list the tags of {work.name}")
-            if not isinstance(failed, Cancelled):
-                self._events.put(ResourceDone(work.name, "", Outcome.FAILED, error=failed))
-            self._events.put(RepositoryDone(work.name, interrupted=isinstance(failed, Cancelled)))
-            return
-        self._events.put(TagsListed(work.name, len(tags.matching), tags.missing))
-        if not tags.matching:
-            self._events.put(RepositoryDone(work.name))
-        progress = _Progress(len(tags.matching))
-        for tag in tags.matching:
-            pool.submit(self._finish_resource, work, tag, tags.digest_tags, progress)
+    def _leave(self, active: dict[str, RepositoryWork]) -> Iterator[Event | Tick]:
+        """Waits for what is under way: at first in good order, then with broken connections, then no longer."""
+        began, broken = monotonic(), False
+        while active and monotonic() - began < ABANDON_SECONDS:
+            if not broken and monotonic() - began > GRACE_SECONDS:
+                self._source.abort()
+                self._target.client.abort()
+                broken = True
+            yield self._next_event(active)
+        for work in list(active.values()):
+            log.warning("%s: a request hangs; it is left behind", work.name)
+            work.lease.lose()
+            del active[work.name]
+            yield RepositoryDone(work.name, interrupted=True)
 
-    def _tags_of(self, work: RepositoryWork) -> Tags:
-        """Named tags are taken as named; the list then only tells where signatures lie."""
-        if work.only_tags and not self._spec.with_referrers:
-            return Tags(list(work.only_tags))
+    def _start_repository(self, pool: ThreadPoolExecutor, work: RepositoryWork) -> None:
+        repository, tags, digest_tags = work.name, list(work.tags or ()), work.digest_tags
+        if digest_tags is None:
+            try:
+                listed = self._list(work)
+            except Exception as error:  # noqa: BLE001 - see _failure
+                failed = _failure(error, f"list the tags of {repository}")
+                if not isinstance(failed, Cancelled):
+                    self._events.put(ResourceDone(repository, "", Outcome.FAILED, error=failed))
+                self._events.put(RepositoryDone(repository, interrupted=isinstance(failed, Cancelled)))
+                return
+            tags, digest_tags = listed.matching, listed.digest_tags
+            self._events.put(TagsListed(repository, tuple(tags), digest_tags, listed.missing))
+        taken = tags[: work.at_most]
+        if not taken:
+            self._events.put(RepositoryDone(repository))
+        progress = _Progress(len(taken))
+        for tag in taken:
+            pool.submit(self._finish_resource, work, tag, digest_tags, progress)
+
+    def _list(self, work: RepositoryWork) -> Tags:
+        """Given tags are taken as given; the list then only tells where signatures lie."""
+        if work.tags is not None and not self._spec.with_referrers:
+            return Tags(list(work.tags))
         listed = list_tags(self._source, self._spec, work.name)
-        return Tags(list(work.only_tags), listed.digest_tags) if work.only_tags else listed
+        return listed if work.tags is None else Tags(list(work.tags), listed.digest_tags)
 
     def _finish_resource(
         self, work: RepositoryWork, tag: str, digest_tags: frozenset[str], progress: _Progress
     ) -> None:
         repository = work.name
         try:
-            if self._stop.is_set():
+            if self._stop.is_set() or self._enough.is_set() or not work.lease.holds():
                 progress.interrupted = True
             else:
                 self._events.put(self._resource(work, tag, digest_tags))
@@ -179,6 +229,7 @@ class Replication:
             self._spec.target_repository(repository),
             digest_tags,
             on_bytes=lambda count: self._events.put(BytesMoved(repository, count)),
+            lease=work.lease,
         )
         try:
             outcome, error = self._bring(journey, decision), None

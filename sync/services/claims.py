@@ -1,89 +1,202 @@
-"""Claims: which worker has which repository of a task.
+"""Claims: which worker has which part of a task.
 
-    Waiting -> Synchronizing            claim_next, by whoever updates the row first
-    Synchronizing -> Waiting            give_back and fall, by the owner; take_back, when the owner is silent
-    Synchronizing -> an end             sync.services.record, by the owner
+    waiting -> claimed      claim_next, by whoever comes first
+    claimed -> waiting      give_back and fall, by the owner; take_back, when the owner is silent;
+                            sync.services.record, when the owner leaves something over
+    claimed -> gone         sync.services.record, when the owner is done; fail, when waiting makes no sense
+    waiting -> gone         discard, when the task is stopped or given up
 
-Every write of a claimed row is conditional on its token: a worker that was taken for dead may still be running.
+A part waits when its claim is blank. Every write of an owner is conditional on its token: a worker that was taken for
+dead may still be running. Locks are taken in the order part, repository, task.
 """
 
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import F
-from django.db.models.functions import Greatest
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from sync.models import Status, SyncTask, TaskRepository, TaskResource
+from sync.models import OPEN, Status, SyncTask, TaskPart, TaskRepository, TaskResource
+from sync.oci.errors import OciError
 
-SILENT_AFTER = timedelta(seconds=60)
-MAX_ATTEMPTS = 3
-# What an owner starts from. Bytes that were moved stay moved.
-FRESH: dict[str, Any] = {count: 0 for count in TaskRepository.FIELDS if count != "moved_bytes"} | {
-    "tags_planned": False,
-    "left_out": 0,
-    "vanished": 0,
-    "reason": "",
-}
+MAX_LOST_OWNERS = 3
+CHUNK = 500
+LOST = OciError(f"Given up: {MAX_LOST_OWNERS} workers in a row were lost over this", hint="Look at the workers' logs.")
+# What the owner of a part writes when something of it was done.
+FORWARD: dict[str, Any] = {"lost_owners": 0, "tries": 0, "put_off_since": None}
 
 
-def claim_next(task: SyncTask, token: str) -> TaskRepository | None:
-    """The next waiting repository of the task, now ours and counted from nothing; None when no row waits."""
-    waiting = TaskRepository.objects.filter(
-        task=task, status=Status.WAITING, task__status=Status.SYNCHRONIZING, task__stop_requested=False
-    )
-    while (pk := waiting.order_by("pk").values_list("pk", flat=True).first()) is not None:
-        # The condition stands on the row itself: PostgreSQL looks at it again when another claimer was first.
-        claimed = TaskRepository.objects.filter(pk=pk, status=Status.WAITING).update(
-            status=Status.SYNCHRONIZING,
-            claim=token,
-            heartbeat_at=timezone.now(),
-            attempts=F("attempts") + 1,
-            **FRESH,
-        )
-        if claimed:
-            return _with_clean_slate(TaskRepository.objects.get(pk=pk))
-    return None
+def ready(task: SyncTask | OuterRef) -> QuerySet[TaskPart]:
+    """Parts of the task that anybody may claim now."""
+    due = Q(not_before=None) | Q(not_before__lte=timezone.now())
+    return TaskPart.objects.filter(due, task=task, claim="", task__status__in=OPEN, task__stop_requested=False)
 
 
-def _with_clean_slate(row: TaskRepository) -> TaskRepository:
-    """What an earlier owner copied stays copied; everything else is looked at again."""
-    row.resources.exclude(outcome=TaskResource.Outcome.COPIED).delete()
-    return row
+def owners(task: SyncTask) -> int:
+    """How many workers work on the task."""
+    return TaskPart.objects.filter(task=task).exclude(claim="").order_by().values("claim").distinct().count()
 
 
-def give_back(row: TaskRepository, token: str) -> None:
-    """The owner leaves in peace: the attempt does not count."""
-    owned = TaskRepository.objects.filter(pk=row.pk, claim=token, status=Status.SYNCHRONIZING)
-    owned.update(status=Status.WAITING, claim="", attempts=Greatest(F("attempts") - 1, 0))
+def claim_next(task: SyncTask, token: str, busy: Collection[int] = ()) -> TaskPart | None:
+    """A waiting part of the task, now ours; None when there is none. No part of the repositories in `busy`."""
+    waiting = ready(task).exclude(repository__in=busy).select_related(None).order_by("pk")
+    while True:
+        with transaction.atomic():
+            # Claimers do not wait for each other where the database can skip what another one is claiming.
+            part = waiting.select_for_update(skip_locked=True, of=("self",)).first()
+            if part is None:
+                return None
+            mine = TaskPart.objects.filter(pk=part.pk, claim="")
+            if mine.update(claim=token, heartbeat_at=timezone.now(), not_before=None):
+                begun = TaskRepository.objects.filter(parts=part)
+                begun.filter(status=Status.WAITING).update(status=Status.SYNCHRONIZING)
+                begun.exclude(next_try_at=None).update(next_try_at=None, reason="")
+                part.claim = token
+                return part
 
 
-def fall(token: str, reason: str) -> bool:
-    """The owner fell over a fault of the console: the attempt counts, and after three of them the row fails.
-
-    False when the owner held nothing, so that no attempt was counted.
-    """
-    owned = TaskRepository.objects.filter(claim=token, status=Status.SYNCHRONIZING)
-    given_up = owned.filter(attempts__gte=MAX_ATTEMPTS).update(**failed(reason))
-    return bool(owned.filter(attempts__lt=MAX_ATTEMPTS).update(status=Status.WAITING, claim="") + given_up)
+def beat(part: TaskPart) -> bool:
+    """A sign of life of the owner; False when the part is no longer its own."""
+    return bool(owned(part).update(heartbeat_at=timezone.now()))
 
 
-def failed(reason: str) -> dict[str, Any]:
-    """A repository that is given up counts as one more resource, which failed: never 100 %."""
-    return {
-        "status": Status.FAILED,
-        "claim": "",
-        "planned": F("planned") + 1,
-        "failed": F("failed") + 1,
-        "reason": reason,
-    }
+def owned(part: TaskPart) -> QuerySet[TaskPart]:
+    """The part as long as the claim that we know of stands."""
+    return TaskPart.objects.filter(pk=part.pk, claim=part.claim)
+
+
+def settle(repository_id: int) -> None:
+    """Gives a repository the status that its parts say, in the transaction that changed one of them."""
+    row = TaskRepository.objects.select_for_update().get(pk=repository_id)
+    if row.status not in OPEN:
+        return
+    parts = TaskPart.objects.filter(repository=row)
+    if not parts.exists():
+        row.status, row.next_try_at, row.digest_tags = _end_of(row), None, []
+        if row.needless:
+            SyncTask.objects.filter(pk=row.task_id).update(repository_count=F("repository_count") - 1)
+    else:
+        row.status = Status.WAITING if not parts.exclude(claim="").exists() else Status.SYNCHRONIZING
+    row.save(update_fields=["status", "next_try_at", "digest_tags"])
+
+
+def _end_of(row: TaskRepository) -> Status:
+    if row.done < row.planned:
+        return Status.STOPPED
+    if not row.failed:
+        return Status.SUCCEEDED
+    return Status.PARTIAL if row.succeeded else Status.FAILED
+
+
+def count(repository: TaskRepository, numbers: Mapping[str, int]) -> None:
+    """Adds to the counts of the repository and, as far as it has them, of the task; in the caller's transaction."""
+    changed = {name: F(name) + number for name, number in numbers.items() if number}
+    if changed:
+        TaskRepository.objects.filter(pk=repository.pk).update(**changed)
+    of_task = {name: change for name, change in changed.items() if name in SyncTask.FIELDS}
+    if of_task:
+        SyncTask.objects.filter(pk=repository.task_id).update(**of_task)
+
+
+def give_back(token: str) -> None:
+    """The owner leaves in peace: everything it has waits again."""
+    _release(TaskPart.objects.filter(claim=token))
+
+
+def fall(token: str, error: OciError) -> bool:
+    """The owner fell over a fault of the console: it counts as lost. False when it held nothing."""
+    return _lose(TaskPart.objects.filter(claim=token), error)
 
 
 def take_back() -> None:
-    """Rows of silent owners wait again; after three lost owners they fail."""
-    silent = TaskRepository.objects.filter(status=Status.SYNCHRONIZING, heartbeat_at__lt=timezone.now() - SILENT_AFTER)
-    lost = (
-        f"Given up: {MAX_ATTEMPTS} workers were lost while they worked on this repository. Look at the workers' logs."
+    """What silent owners hold waits again; what too many were lost over fails."""
+    silent = timezone.now() - timedelta(seconds=settings.SILENT_SECONDS)
+    _lose(TaskPart.objects.filter(heartbeat_at__lt=silent).exclude(claim=""), LOST)
+
+
+def _lose(parts: QuerySet[TaskPart], error: OciError) -> bool:
+    held = list(parts.values_list("pk", "lost_owners"))
+    for pk, lost_owners in held:
+        # The condition is looked at again under the lock: the owner may have come back meanwhile.
+        if lost_owners + 1 >= MAX_LOST_OWNERS:
+            fail(parts.filter(pk=pk), error)
+        else:
+            _release(parts.filter(pk=pk), lost_owners=F("lost_owners") + 1)
+    return bool(held)
+
+
+def _release(parts: QuerySet[TaskPart], **changes: Any) -> None:
+    with transaction.atomic():
+        for part in parts.select_for_update().order_by("pk"):
+            TaskPart.objects.filter(pk=part.pk).update(claim="", **changes)
+            if part.repository_id:
+                settle(part.repository_id)
+
+
+def fail(parts: QuerySet[TaskPart], error: OciError) -> None:
+    """What is left of these parts fails; it never counts as succeeded."""
+    for pk in parts.values_list("pk", flat=True):
+        with transaction.atomic():
+            part = parts.filter(pk=pk).select_for_update(of=("self",)).select_related("repository").first()
+            if part is None:
+                continue
+            part.delete()
+            if part.repository is None:
+                SyncTask.objects.filter(pk=part.task_id).update(reason=str(error))
+            else:
+                _fail_resources(part.repository, part.tags, error)
+                settle(part.repository.pk)
+
+
+def _fail_resources(repository: TaskRepository, tags: list[str] | None, error: OciError) -> None:
+    """A repository whose tags are not known counts as one more resource, of no tag."""
+    TaskResource.objects.bulk_create(
+        [
+            TaskResource(repository=repository, tag=tag, outcome=TaskResource.Outcome.FAILED, **failure_fields(error))
+            for tag in (tags or [""])
+        ],
+        ignore_conflicts=True,
     )
-    silent.filter(attempts__gte=MAX_ATTEMPTS).update(**failed(lost))
-    silent.filter(attempts__lt=MAX_ATTEMPTS).update(status=Status.WAITING, claim="")
+    unplanned = 0 if repository.listed and tags else len(tags or [""])
+    TaskRepository.objects.filter(pk=repository.pk).update(reason=str(error))
+    count(repository, {"planned": unplanned, "failed": len(tags or [""])})
+
+
+def failure_fields(error: OciError) -> dict[str, Any]:
+    """Why a resource failed, as TaskResource keeps it."""
+    return {
+        "side": error.side,
+        "operation": error.operation[:600],
+        "http_status": error.status,
+        "code": error.code[:64],
+        "reason": error.reason,
+        "hint": error.hint,
+        "retryable": error.retryable,
+    }
+
+
+def give_up(task: SyncTask, error: OciError) -> None:
+    """Everything of the task that waits fails."""
+    fail(TaskPart.objects.filter(task=task, claim=""), error)
+
+
+def discard(task: SyncTask, reason: str) -> None:
+    """Everything of the task that waits is Stopped."""
+    while True:
+        with transaction.atomic():
+            waiting = TaskPart.objects.filter(task=task, claim="").order_by("pk")
+            doomed = list(waiting.select_for_update(skip_locked=True).values_list("pk", "repository_id")[:CHUNK])
+            if not doomed:
+                return
+            TaskPart.objects.filter(pk__in=[pk for pk, _ in doomed]).delete()
+            _stop_repositories(sorted({repository for _, repository in doomed if repository}), reason)
+
+
+def _stop_repositories(pks: Iterable[int], reason: str) -> None:
+    rows = TaskRepository.objects.filter(pk__in=list(pks), status__in=OPEN).order_by("pk").select_for_update()
+    idle = [row.pk for row in rows if not row.parts.exclude(claim="").exists()]
+    ended: dict[str, Any] = {"status": Status.STOPPED, "reason": reason, "next_try_at": None, "digest_tags": []}
+    TaskRepository.objects.filter(pk__in=idle).update(**ended)

@@ -4,6 +4,7 @@ from django.db import transaction
 from django.db.models import ProtectedError
 
 from sync.models import OPEN, Instance, SyncRule, SyncTask, Trigger
+from sync.services import outages
 from sync.services.trigger import open_task, stop_task
 
 
@@ -16,6 +17,8 @@ def save_instance(instance: Instance, password: str | None) -> None:
     if password is not None:
         instance.password = password
     instance.save()
+    # What waits for it tries at once whether the change has helped.
+    outages.came_back(instance)
 
 
 def delete_instance(instance: Instance) -> None:

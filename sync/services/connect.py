@@ -14,6 +14,7 @@ from sync.models import Instance
 from sync.oci.client import Client, Credential, Endpoint
 from sync.oci.errors import Denied, OciError, RegistryAnswer, Unauthorized
 from sync.registries import Registry, registry_of_kind
+from sync.services import outages
 
 NAMESPACES_CACHED_SECONDS = 60
 LOOK_SECONDS = 5.0
@@ -104,6 +105,8 @@ def test_connection(instance: Instance) -> list[Finding]:
     except (OciError, CredentialKeyMissing) as error:
         findings.append(_failed("Reachable", error))
     if instance.pk:
+        if findings[0].ok:
+            outages.came_back(instance)
         faults = [finding for finding in findings if finding.ok is False]
         Instance.objects.filter(pk=instance.pk).update(
             checked_at=timezone.now(),

@@ -1,32 +1,38 @@
-"""Executing tasks: plan, claim, run, record, close. The database is the truth; whoever comes may go on."""
+"""Executing tasks: list, claim, run, record, close. The database is the truth; whoever comes may go on."""
 
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from functools import lru_cache, partial
 from time import monotonic
+from typing import TypeVar
 from uuid import uuid4
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
+from django.db.models import Exists, OuterRef, Q
 
 from sync.credentials import CredentialKeyMissing
-from sync.models import OPEN, Instance, Status, SyncTask, TaskRepository
+from sync.models import OPEN, Instance, Status, SyncTask, TaskPart, TaskRepository
 from sync.oci.errors import Cancelled, OciError
 from sync.registries import Registry
 from sync.replication.blobs import Hints
 from sync.replication.plan import list_repositories
-from sync.replication.run import Limits, Replication, RepositoryWork
+from sync.replication.run import ABANDON_SECONDS, TICK_SECONDS, Limits, Replication, RepositoryWork
 from sync.replication.spec import Spec
-from sync.services import claims
+from sync.services import claims, outages, tasklog
 from sync.services.connect import open_registry, reach
-from sync.services.record import Recorder, refresh_totals
+from sync.services.patience import put_off
+from sync.services.record import Recorder
 from sync.services.spec import spec_of_task
 
 log = logging.getLogger(__name__)
 
-STOP_ASKED_EVERY_SECONDS = 1.0
+STOP_ASKED_EVERY_SECONDS = 0.5
+Result = TypeVar("Result")
 
 
 def never() -> bool:
@@ -43,82 +49,138 @@ def run_slice(
     leaving: Callable[[], bool] = never,
     watch: Callable[[SyncTask], None] = unwatched,
     seconds: float | None = None,
+    patient: bool = False,
+    spread: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Works on the task for about `seconds` (default SLICE_SECONDS); True when repositories still wait.
+    """Works on the task for about `seconds` (default SLICE_SECONDS); True when parts of it can be claimed now.
 
     When `leaving` says True, what is under way is given back within seconds. `watch` is shown the task, with its
-    totals so far, several times a second.
+    totals so far, several times a second; `spread` is called when there is work for others too. `patient`: failures
+    that waiting can heal leave what they hit waiting; else they are failures like any other.
     """
-    if not task.start():
-        task.refresh_from_db()
+    if task.start():
+        tasklog.say(task, tasklog.INFO, "Started.")
+    task.refresh_from_db()
     if not task.is_open or (task.stop_requested and finish(task)):
         return False
-    turn = _Slice(task, leaving, watch)
+    if claims.owners(task) >= task.parallelism:
+        return False
+    turn = _Slice(task, leaving, watch, spread, patient=patient)
     try:
         turn.run(settings.SLICE_SECONDS if seconds is None else seconds)
     except Cancelled:
-        return not finish(task)
-    except (OciError, CredentialKeyMissing) as error:
-        _give_up(task, str(error))
+        turn.give_back()
+    except _Away as away:
+        turn.give_back()
+        _wait_for(task, str(away))
         return False
+    except (OciError, CredentialKeyMissing) as error:
+        turn.give_back()
+        claims.give_up(task, error if isinstance(error, OciError) else OciError(str(error)))
+    except (DatabaseError, InterfaceError):
+        raise  # What it held is taken back by a sweep when the database is there again.
     except Exception as error:
         # Whatever it is, the task must not stay Synchronizing for ever.
         log.exception("task %s", task.pk)
-        reason = f"An unexpected fault in the console ({type(error).__name__}). The worker's log has the details."
-        if not turn.fall(reason):
-            # No attempt was counted: the next turn would fall in the same place, without end.
-            _give_up(task, reason)
-    return not finish(task) and task.repositories.filter(status=Status.WAITING).exists()
+        fault = OciError(
+            f"An unexpected fault in the console ({type(error).__name__})", hint="The worker's log has the details."
+        )
+        if not turn.fall(fault):
+            # Nothing was held that could count it: the next turn would fall in the same place, without end.
+            claims.give_up(task, fault)
+    return not finish(task) and claims.ready(task).exists()
 
 
-def _give_up(task: SyncTask, reason: str) -> None:
-    """Without a side, its list or its credential nothing can be said about what still waits: it fails."""
-    if finish(task):
-        return
-    waiting = task.repositories.filter(status=Status.WAITING)
-    waiting.update(**claims.FRESH)
-    waiting.update(**claims.failed(reason))
-    SyncTask.objects.filter(pk=task.pk).update(reason=reason)
-    if task.repositories.exists():
-        refresh_totals(task)
-        finish(task)
-    else:
-        task.close(Status.FAILED, reason)
+class _Away(Exception):
+    """A side does not answer: the task waits. The message is a sentence that says which and why."""
+
+
+def _wait_for(task: SyncTask, sentence: str) -> None:
+    if SyncTask.objects.filter(pk=task.pk).exclude(reason=sentence).update(reason=sentence):
+        tasklog.say(task, tasklog.WARNING, f"{sentence} What waits goes on by itself when it answers again.")
 
 
 class _Slice:
     """One worker's turn at one task."""
 
-    def __init__(self, task: SyncTask, leaving: Callable[[], bool], watch: Callable[[SyncTask], None]) -> None:
+    def __init__(
+        self,
+        task: SyncTask,
+        leaving: Callable[[], bool],
+        watch: Callable[[SyncTask], None],
+        spread: Callable[[], None],
+        *,
+        patient: bool,
+    ) -> None:
         self._task = task
         self._watch = watch
+        self._spread = spread
+        self._patient = patient
         self._leaving = leaving
         self._spec = spec_of_task(task)
         self._stop = threading.Event()
         self._token = str(uuid4())
-        self._recorder = Recorder(task, self._token)
+        self._recorder = Recorder(task, self._token, patient=patient)
         self._asked_at = monotonic()
-        self._only_tags: dict[str, list[str]] = defaultdict(list)
-        for chosen in task.selection:
-            self._only_tags[chosen["repository"]].append(chosen["tag"])
 
     def run(self, seconds: float) -> None:
         source, target = self._open(self._task.source, "source"), self._open(self._task.target, "target")
-        try:
-            reach(source)
-            reach(target)
-            if self._task.repository_count is None:
-                names = self._only_tags or self._until_stopped(list_repositories(source, self._spec))
-                plan_repositories(self._task, self._spec, list(names))
+        with closing(source.client), closing(target.client):
+            self._reach(source, self._task.source)
+            self._reach(target, self._task.target)
+            if self._task.reason:
+                SyncTask.objects.filter(pk=self._task.pk).update(reason="")
+                tasklog.say(self._task, tasklog.INFO, "Both sides answer again: it goes on.")
             self._replicate(source, target, monotonic() + seconds)
             self._recorder.flush()
-        finally:
-            source.client.close()
-            target.client.close()
 
-    def fall(self, reason: str) -> bool:
+    def give_back(self) -> None:
+        claims.give_back(self._token)
+
+    def fall(self, fault: OciError) -> bool:
         """After a fault of our own: gives back what was claimed. False when that was nothing."""
-        return claims.fall(self._token, reason)
+        return claims.fall(self._token, fault)
+
+    def _open(self, instance: Instance | None, side: str) -> Registry:
+        if instance is None:
+            raise OciError(f"the {side} instance was deleted", side=side)
+        return open_registry(instance, side, cancelled=lambda: self._stop.is_set() or self._leaving())
+
+    def _reach(self, registry: Registry, instance: Instance | None) -> None:
+        """Raises _Away when the side does not answer, or did not and is not to be asked yet."""
+        if instance is None:
+            return
+        if self._patient and not outages.may_ask(instance):
+            raise _Away(instance.down_reason)
+        try:
+            self._aside(partial(reach, registry), registry)
+        except OciError as error:
+            if not (self._patient and error.outage):
+                raise
+            outages.went_down(instance, error)
+            raise _Away(str(error)) from None
+        outages.came_back(instance)
+
+    def _aside(self, call: Callable[[], Result], registry: Registry, beat: Callable[[], object] = never) -> Result:
+        """What `call` gives, called in another thread: this one hears of a stop meanwhile, and raises Cancelled."""
+        pool = ThreadPoolExecutor(1)
+        future = pool.submit(call)
+        stopped_at: float | None = None
+        beat_at = monotonic()
+        try:
+            while not wait([future], TICK_SECONDS).done:
+                if monotonic() - beat_at > settings.SILENT_SECONDS / 6:
+                    beat_at = monotonic()
+                    beat()
+                if stopped_at is None and self._should_stop():
+                    stopped_at = monotonic()
+                    self._stop.set()
+                    registry.client.abort()
+                if stopped_at is not None and monotonic() - stopped_at > ABANDON_SECONDS:
+                    raise Cancelled("stopped on request")
+            return future.result()
+        finally:
+            pool.shutdown(wait=False)
 
     def _replicate(self, source: Registry, target: Registry, deadline: float) -> None:
         replication = Replication(
@@ -129,28 +191,47 @@ class _Slice:
             Limits(settings.REPOSITORIES_AT_ONCE, settings.RESOURCES_AT_ONCE),
             kept_in_target(self._task.target_id or 0),
         )
-        for event in replication.run(self._claim_until(deadline), self._should_stop):
-            interrupted = self._recorder.record(event)
-            if interrupted is not None:
-                claims.give_back(interrupted, self._token)
-            self._watch(self._task)
+        with closing(replication.run(self._claim_until(deadline, source), self._should_stop)) as events:
+            for event in events:
+                self._recorder.record(event)
+                if self._recorder.met_outage or monotonic() >= deadline:
+                    replication.drain()
+                if self._recorder.take_divided():
+                    self._spread()
+                self._watch(self._task)
 
-    def _open(self, instance: Instance | None, side: str) -> Registry:
-        if instance is None:
-            raise OciError(f"the {side} instance was deleted", side=side)
-        return open_registry(instance, side, cancelled=lambda: self._stop.is_set() or self._leaving())
+    def _claim_until(self, deadline: float, source: Registry) -> Iterator[RepositoryWork]:
+        while self._task.repository_count is None or monotonic() < deadline:
+            part = claims.claim_next(self._task, self._token, self._recorder.busy)
+            if part is None:
+                return
+            if part.repository_id is None:
+                self._plan(part, source)
+            else:
+                yield self._recorder.open(part)
 
-    def _claim_until(self, deadline: float) -> Iterator[RepositoryWork]:
-        while monotonic() < deadline and (row := claims.claim_next(self._task, self._token)) is not None:
-            verified = self._recorder.open(row)
-            yield RepositoryWork(row.name, tuple(self._only_tags.get(row.name, ())), verified)
+    def _plan(self, part: TaskPart, source: Registry) -> None:
+        tags: dict[str, list[str]] = defaultdict(list)
+        for chosen in self._task.selection:
+            tags[chosen["repository"]] += [chosen["tag"]] if chosen["tag"] else []
+        names = list(tags) or self._listed(part, source)
+        if names is None:
+            return
+        plan_repositories(part, self._spec, {name: tags.get(name) or None for name in names})
+        self._task.refresh_from_db()
+        self._spread()
 
-    def _until_stopped(self, names: Iterator[str]) -> Iterator[str]:
-        """The names; raises Cancelled when the task is stopped while they are listed."""
-        for name in names:
-            if self._should_stop():
-                raise Cancelled("stopped on request")
-            yield name
+    def _listed(self, part: TaskPart, source: Registry) -> list[str] | None:
+        """The repositories of the source that match; None when listing them was put off."""
+        try:
+            return self._aside(lambda: list(list_repositories(source, self._spec)), source, partial(claims.beat, part))
+        except OciError as error:
+            wait = put_off(part, [error]) if self._patient else None
+            if wait is None:
+                raise
+            claims.owned(part).update(claim="", **wait.fields())
+            _wait_for(self._task, str(error))
+            return None
 
     def _should_stop(self) -> bool:
         if monotonic() - self._asked_at >= STOP_ASKED_EVERY_SECONDS:
@@ -159,14 +240,21 @@ class _Slice:
         return self._task.stop_requested or not self._task.is_open or self._leaving()
 
 
-def plan_repositories(task: SyncTask, spec: Spec, names: Sequence[str]) -> None:
-    """Writes a row for each repository, all or none; of two workers that listed at once the first one counts."""
-    rows = [TaskRepository(task=task, name=name, target_name=spec.target_repository(name)) for name in names]
+def plan_repositories(part: TaskPart, spec: Spec, chosen: Mapping[str, Sequence[str] | None]) -> None:
+    """Writes a row and a first part for each repository, all or none, if the part that asked for them is still ours.
+
+    chosen: the tags to copy by name of the repository, None for all that match.
+    """
+    task = part.task
+    rows = [TaskRepository(task=task, name=name, target_name=spec.target_repository(name)) for name in chosen]
     with transaction.atomic():
-        fresh = SyncTask.objects.select_for_update().get(pk=task.pk)
-        if fresh.is_open and fresh.repository_count is None:
-            TaskRepository.objects.bulk_create(rows, batch_size=500)
-            refresh_totals(task)
+        if not claims.owned(part).delete()[0]:
+            return
+        TaskRepository.objects.bulk_create(rows, batch_size=500)
+        parts = [TaskPart(task=task, repository=row, tags=chosen[row.name]) for row in rows]
+        TaskPart.objects.bulk_create(parts, batch_size=500)
+        SyncTask.objects.filter(pk=task.pk).update(repository_count=len(rows), all_planned=not rows)
+        tasklog.say(task, tasklog.INFO, f"{len(rows)} repositories match.")
 
 
 @lru_cache(maxsize=64)
@@ -176,17 +264,15 @@ def kept_in_target(target_id: int) -> Hints:
 
 
 def finish(task: SyncTask) -> bool:
-    """Closes the task when no repository is left to do. True when it has ended."""
+    """Closes the task when nothing of it is left to do. True when it has ended."""
+    if SyncTask.objects.filter(pk=task.pk, stop_requested=True, status__in=OPEN).exists():
+        claims.discard(task, "Stopped on request.")
     with transaction.atomic():
         fresh = SyncTask.objects.select_for_update().get(pk=task.pk)
-        rows = TaskRepository.objects.filter(task=task)
-        if fresh.stop_requested:
-            rows.filter(status=Status.WAITING).update(status=Status.STOPPED, reason="Stopped on request.")
-        if fresh.is_open and fresh.stop_requested and fresh.repository_count is None:
-            fresh.close(Status.STOPPED)
-        elif fresh.is_open and fresh.repository_count is not None and not rows.filter(status__in=OPEN).exists():
-            refresh_totals(fresh)
-            fresh.close(_end_of(fresh))
+        if fresh.is_open and not fresh.parts.exists():
+            end = _end_of(fresh)
+            tasklog.say(fresh, tasklog.INFO if end == Status.SUCCEEDED else tasklog.WARNING, f"Ended: {end.label}.")
+            fresh.close(end)
     task.refresh_from_db()
     return not task.is_open
 
@@ -194,17 +280,21 @@ def finish(task: SyncTask) -> bool:
 def _end_of(task: SyncTask) -> Status:
     if task.repositories.filter(status=Status.STOPPED).exists():
         return Status.STOPPED
-    if not task.failed and not task.repositories.filter(status=Status.FAILED).exists():
+    if task.repository_count is None:
+        return Status.STOPPED if task.stop_requested else Status.FAILED
+    if not task.failed:
         return Status.SUCCEEDED
     return Status.PARTIAL if task.succeeded else Status.FAILED
 
 
 def sweep() -> list[SyncTask]:
-    """Mends what was lost, as often and by as many as may be; returns open tasks on which somebody must go on."""
+    """Mends what was lost, as often and by as many as may be; returns open tasks on which somebody can go on."""
     claims.take_back()
-    unfinished = [task for task in SyncTask.objects.filter(status__in=OPEN) if not finish(task)]
-    return [
-        task
-        for task in unfinished
-        if task.repository_count is None or task.repositories.filter(status=Status.WAITING).exists()
-    ]
+    unended = SyncTask.objects.filter(status__in=OPEN).select_related("source", "target")
+    for task in outages.waited_too_long(unended):
+        claims.give_up(task, outages.told(task))
+    nothing_left = ~Exists(TaskPart.objects.filter(task=OuterRef("pk")))
+    for task in unended.filter(nothing_left | Q(stop_requested=True)):
+        finish(task)
+    waiting = outages.not_asked_now(unended).values("pk")
+    return list(unended.exclude(pk__in=waiting).filter(Exists(claims.ready(OuterRef("pk")))))

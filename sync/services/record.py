@@ -1,108 +1,156 @@
-"""Writing down what a run tells: counts, resources worth a row, deliveries, and the totals of the task."""
+"""Writing down what a run tells: counts, resources worth a row, deliveries, log lines, and what is left to do."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, Sum
 from django.utils import timezone
 
-from sync.models import OPEN, Delivery, Status, SyncRule, SyncTask, TaskRepository, TaskResource
-from sync.oci.errors import OciError
-from sync.replication.events import (
-    BytesMoved,
-    Event,
-    LeftOut,
-    Outcome,
-    RepositoryDone,
-    ResourceDone,
-    TagsListed,
-    Tick,
-    Vanished,
-)
+from sync.models import OPEN, Delivery, SyncRule, SyncTask, TaskPart, TaskRepository, TaskResource
+from sync.replication.events import Event, RepositoryDone, ResourceDone, TagsListed, Tick
+from sync.replication.lease import Lease
+from sync.replication.run import RepositoryWork
+from sync.services import claims, tasklog
+from sync.services.patience import PutOff, put_off
+from sync.services.sheet import Sheet
 
 FLUSH_SECONDS = 0.5
-HEARTBEAT_SECONDS = 5.0
-
-
-@dataclass
-class _Sheet:
-    """What we know about one claimed repository; its numbers are totals since the claim."""
-
-    row: TaskRepository
-    copied_before: dict[str, str]
-    verified: dict[str, str]
-    resources: list[TaskResource] = field(default_factory=list)
-    deliveries: list[Delivery] = field(default_factory=list)
-    changed: bool = False
-
-    def count(self, outcome: str) -> None:
-        setattr(self.row, outcome, getattr(self.row, outcome) + 1)
-
-    def numbers(self) -> dict[str, Any]:
-        fields = (*TaskRepository.FIELDS, "left_out", "vanished", "tags_planned", "reason")
-        return {name: getattr(self.row, name) for name in fields}
 
 
 class Recorder:
-    """Takes the events of one run and writes them in bunches, each write conditional on the claim."""
+    """Takes the events of one run and writes them in bunches, each write conditional on the claim.
 
-    def __init__(self, task: SyncTask, token: str) -> None:
+    `patient`: failures that waiting may heal are put off; else they are failures like any other.
+    """
+
+    def __init__(self, task: SyncTask, token: str, *, patient: bool) -> None:
         self._task = task
         self._token = token
-        self._sheets: dict[str, _Sheet] = {}
-        self._flushed_at = self._heartbeat_at = monotonic()
+        self._patient = patient
+        self._sheets: dict[str, Sheet] = {}
+        self._flushed_at = self._beat_at = monotonic()
+        self.met_outage = False
+        self._divided = False
 
-    def open(self, row: TaskRepository) -> dict[str, str]:
-        """A claimed repository, about which events will come. Returns what the rule verified last: digests by tag."""
-        copied = row.resources.filter(outcome=TaskResource.Outcome.COPIED)
-        task = self._task
-        known = Delivery.objects.filter(rule_id=task.rule_id, target_id=task.target_id, repository=row.target_name)
-        verified = dict(known.values_list("tag", "digest"))
-        self._sheets[row.name] = _Sheet(row, dict(copied.values_list("tag", "digest")), verified)
-        return verified
+    def take_divided(self) -> bool:
+        """Whether parts for others were made since it was asked last."""
+        divided, self._divided = self._divided, False
+        return divided
 
-    def record(self, event: Event | Tick) -> TaskRepository | None:
-        """Returns the repository when it was interrupted: the caller decides what becomes of it."""
-        interrupted = None
+    @property
+    def busy(self) -> list[int]:
+        """The repositories of which we hold a part."""
+        return [sheet.repository.pk for sheet in self._sheets.values()]
+
+    def open(self, part: TaskPart) -> RepositoryWork:
+        """A claimed part, about which events will come, as work for the engine."""
+        repository = part.repository
+        assert repository is not None  # noqa: S101 - parts without one list repositories and are not recorded here
+        verified = self._verified(repository, part.tags)
+        work = RepositoryWork(
+            repository.name,
+            None if part.tags is None else tuple(part.tags),
+            frozenset(repository.digest_tags) if repository.listed else None,
+            settings.TAGS_PER_CLAIM,
+            verified,
+            # Half the time after which another may take over: two clocks need not agree to the second.
+            Lease(settings.SILENT_SECONDS / 2),
+        )
+        remaining = None if part.tags is None else dict.fromkeys(part.tags)
+        self._sheets[repository.name] = Sheet(part, repository, work, remaining)
+        return work
+
+    def _verified(self, repository: TaskRepository, tags: list[str] | None) -> dict[str, str]:
+        """What the rule brought or verified last: digests by tag."""
+        known = Delivery.objects.filter(
+            rule_id=self._task.rule_id, target_id=self._task.target_id, repository=repository.target_name
+        )
+        if tags is not None:
+            known = known.filter(tag__in=tags)
+        return dict(known.values_list("tag", "digest"))
+
+    def record(self, event: Event | Tick) -> None:
         if isinstance(event, Event):
-            sheet = self._sheets[event.repository]
-            sheet.changed = True
+            sheet = self._sheets.get(event.repository)
+            if sheet is None:
+                return  # Another worker has it by now.
             if isinstance(event, RepositoryDone):
-                interrupted = self._close(sheet, event)
+                self._close(sheet)
+            elif isinstance(event, ResourceDone) and event.error is not None and self._to_be_put_off(event):
+                sheet.put_off(event)
             else:
-                _note(sheet, event)
+                sheet.note(event)
         if monotonic() - self._flushed_at >= FLUSH_SECONDS:
             self.flush()
-        return interrupted
 
     def flush(self) -> None:
-        beat = monotonic() - self._heartbeat_at >= HEARTBEAT_SECONDS
+        """Writes what happened, and a sign of life now and then."""
+        beat = monotonic() - self._beat_at >= settings.SILENT_SECONDS / 6
         due = [sheet for sheet in self._sheets.values() if sheet.changed or beat]
-        for sheet in due:
-            self._write(sheet)
         if due:
-            refresh_totals(self._task)
-            self._heartbeat_at = monotonic()
+            self._write(due)
+        if beat:
+            self._beat_at = monotonic()
         self._flushed_at = monotonic()
 
-    def _close(self, sheet: _Sheet, event: RepositoryDone) -> TaskRepository | None:
-        end = {} if event.interrupted else {"status": _end_of(sheet.row)}
-        self._write(sheet, **end)
-        del self._sheets[event.repository]
-        return sheet.row if event.interrupted else None
+    def _to_be_put_off(self, event: ResourceDone) -> bool:
+        """A listing that failed is looked at when the part is closed, whether or not waiting can heal it."""
+        error = event.error
+        if self._patient and error is not None and error.outage:
+            self.met_outage = True
+        return not event.tag or bool(self._patient and error is not None and error.retryable)
 
-    def _write(self, sheet: _Sheet, **end: Any) -> None:
+    def _close(self, sheet: Sheet) -> None:
+        """The engine is done with the part: all of it is done, or the rest goes back, now or after a while."""
+        if sheet.came_forward:
+            sheet.part.tries, sheet.part.put_off_since = 0, None
+        wait = put_off(sheet.part, sheet.errors) if self._patient else None
+        if wait is None:
+            sheet.fail()
+        self._write([sheet], closing=True, wait=wait)
+        self._sheets.pop(sheet.repository.name, None)
+
+    def _write(self, sheets: Iterable[Sheet], *, closing: bool = False, wait: PutOff | None = None) -> None:
+        began = monotonic()
         with transaction.atomic():
-            owned = TaskRepository.objects.filter(pk=sheet.row.pk, claim=self._token, status=Status.SYNCHRONIZING)
-            if owned.update(heartbeat_at=timezone.now(), **sheet.numbers(), **end):
-                _write_resources(sheet.resources)
-                self._write_deliveries(sheet)
-        sheet.resources, sheet.deliveries, sheet.changed = [], [], False
+            # In this order, so that two workers never wait for each other's repositories.
+            ordered = sorted(sheets, key=lambda sheet: sheet.repository.pk)
+            ours = [sheet for sheet in ordered if self._write_sheet(sheet, closing, wait)]
+            self._write_totals(ours)
+        for sheet in ordered:
+            if sheet in ours:
+                sheet.work.lease.renew(began)
+                sheet.written()
+            else:
+                sheet.work.lease.lose()
+                self._sheets.pop(sheet.repository.name, None)
+        self._task.refresh_from_db(fields=[*SyncTask.FIELDS, "repository_count", "all_planned"])
 
-    def _write_deliveries(self, sheet: _Sheet) -> None:
+    def _write_sheet(self, sheet: Sheet, closing: bool, wait: PutOff | None) -> bool:
+        """False when the part is no longer ours: nothing is written then."""
+        if not _write_part(sheet, closing, wait):
+            return False
+        if sheet.listing is not None:
+            self._divided = _write_listing(sheet, sheet.listing) or self._divided
+        claims.count(sheet.repository, sheet.numbers)
+        if sheet.reason:
+            TaskRepository.objects.filter(pk=sheet.repository.pk, reason="").update(reason=sheet.reason)
+        _write_resources(sheet.resources)
+        self._write_deliveries(sheet)
+        if closing:
+            claims.settle(sheet.repository.pk)
+        return True
+
+    def _write_totals(self, sheets: Iterable[Sheet]) -> None:
+        lines = [line for sheet in sheets for line in sheet.lines]
+        tasklog.write(self._task, lines)
+        if any(sheet.listing for sheet in sheets):
+            unlisted = TaskRepository.objects.filter(task=self._task, listed=False, status__in=OPEN)
+            SyncTask.objects.filter(pk=self._task.pk).update(all_planned=not unlisted.exists())
+
+    def _write_deliveries(self, sheet: Sheet) -> None:
         rule_id, target_id = self._task.rule_id, self._task.target_id
         if not (sheet.deliveries and rule_id and target_id and SyncRule.objects.filter(pk=rule_id).exists()):
             return
@@ -117,67 +165,43 @@ class Recorder:
         )
 
 
-def _note(sheet: _Sheet, event: Event) -> None:
-    row = sheet.row
-    if isinstance(event, TagsListed):
-        row.planned += event.count
-        row.tags_planned = True
-        row.reason = "The source has no repository of this name." if event.repository_missing else ""
-    elif isinstance(event, LeftOut):
-        row.planned -= 1
-        row.left_out += 1
-    elif isinstance(event, Vanished):
-        row.planned -= 1
-        row.vanished += 1
-    elif isinstance(event, BytesMoved):
-        row.moved_bytes += event.count
-    elif isinstance(event, ResourceDone):
-        _note_resource(sheet, event)
+def _write_part(sheet: Sheet, closing: bool, wait: PutOff | None) -> bool:
+    part = claims.owned(sheet.part)
+    tags = None if sheet.remaining is None else list(sheet.remaining)
+    changes: dict[str, Any] = {"heartbeat_at": timezone.now()}
+    if sheet.came_forward:
+        changes |= claims.FORWARD | {"tags": tags}
+        sheet.part.tries, sheet.part.put_off_since = 0, None
+    if not closing:
+        return bool(part.update(**changes))
+    if tags == []:
+        return bool(part.delete()[0])
+    if wait is not None:
+        changes |= _put_off(sheet, wait)
+    return bool(part.update(**changes, claim=""))
 
 
-def _note_resource(sheet: _Sheet, event: ResourceDone) -> None:
-    if not event.tag:
-        # A repository whose tags could not be listed counts as one resource that failed: never 100 %.
-        sheet.row.planned += 1
-    if event.error is not None and not sheet.row.reason:
-        sheet.row.reason = str(event.error)
-    _note_delivery(sheet, event)
-    if event.outcome is Outcome.UNCHANGED:
-        before = sheet.copied_before.get(event.tag) == event.digest
-        sheet.count(Outcome.COPIED if before else Outcome.UNCHANGED)
-        return
-    sheet.count(event.outcome)
-    sheet.resources.append(_resource_row(sheet.row, event))
+def _put_off(sheet: Sheet, wait: PutOff) -> dict[str, Any]:
+    """The part waits; what is shown of its repository and written to the log says for what."""
+    tag, event = next(iter(sheet.failures.items()))
+    others = f" So did {len(sheet.failures) - 1} others." if len(sheet.failures) > 1 else ""
+    said = f"{tag or 'Its tags'}: {event.error}{others}"
+    sheet.say(tasklog.WARNING, f"{said} Tried again in {wait.seconds:.0f} s.")
+    TaskRepository.objects.filter(pk=sheet.repository.pk).update(reason=said, next_try_at=wait.next_try_at)
+    return wait.fields()
 
 
-def _note_delivery(sheet: _Sheet, event: ResourceDone) -> None:
-    """What the target holds now as the rule promises, if that was not known before."""
-    if event.outcome not in (Outcome.COPIED, Outcome.UNCHANGED):
-        return
-    brought = event.outcome is Outcome.COPIED and event.digest != event.target_digest
-    if brought or sheet.verified.get(event.tag) != event.digest:
-        delivery = Delivery(repository=sheet.row.target_name, tag=event.tag, digest=event.digest, brought=brought)
-        sheet.deliveries.append(delivery)
-
-
-def _resource_row(row: TaskRepository, event: ResourceDone) -> TaskResource:
-    error = event.error or OciError("")
-    return TaskResource(
-        repository=row,
-        tag=event.tag,
-        kind=event.kind or "",
-        outcome=event.outcome,
-        digest=event.digest,
-        target_digest=event.target_digest,
-        moved_bytes=event.moved_bytes,
-        side=error.side,
-        operation=error.operation[:600],
-        http_status=error.status,
-        code=error.code[:64],
-        reason=error.reason,
-        hint=error.hint,
-        retryable=error.retryable,
+def _write_listing(sheet: Sheet, listing: TagsListed) -> bool:
+    """The tags beyond those that we take up are parts of their own, for whoever comes. True when there are such."""
+    size = sheet.work.at_most
+    rest = [listing.tags[at : at + size] for at in range(size, len(listing.tags), size)]
+    part = sheet.part
+    TaskPart.objects.bulk_create(
+        TaskPart(task_id=part.task_id, repository_id=part.repository_id, tags=list(tags)) for tags in rest
     )
+    sheet.repository.listed = True
+    TaskRepository.objects.filter(pk=sheet.repository.pk).update(listed=True, digest_tags=sorted(listing.digest_tags))
+    return bool(rest)
 
 
 def _write_resources(rows: Iterable[TaskResource]) -> None:
@@ -189,25 +213,3 @@ def _write_resources(rows: Iterable[TaskResource]) -> None:
         unique_fields=["repository", "tag"],
         update_fields=[*written.split(), "finished_at"],
     )
-
-
-def _end_of(row: TaskRepository) -> Status:
-    if not row.failed:
-        return Status.SUCCEEDED
-    return Status.PARTIAL if row.succeeded else Status.FAILED
-
-
-def refresh_totals(task: SyncTask) -> None:
-    """Sums up the repositories. Under the lock of the task, so that the last writer has seen all others."""
-    with transaction.atomic():
-        SyncTask.objects.select_for_update().filter(pk=task.pk).first()
-        rows = TaskRepository.objects.filter(task=task)
-        sums = rows.aggregate(**{f"total_{name}": Sum(name, default=0) for name in SyncTask.FIELDS})
-        totals = {name: sums[f"total_{name}"] for name in SyncTask.FIELDS}
-        # A repository that turned out to hold nothing of what the rule asks for did not need to be synchronized.
-        needless = Q(planned=0, status=Status.SUCCEEDED)
-        totals["repository_count"] = rows.exclude(needless).count()
-        totals["all_planned"] = not rows.filter(tags_planned=False, status__in=OPEN).exists()
-        SyncTask.objects.filter(pk=task.pk).update(**totals)
-    for name, value in totals.items():
-        setattr(task, name, value)

@@ -7,7 +7,10 @@ from functools import partial
 from django.db import transaction
 
 from sync import queue
-from sync.models import OPEN, SyncRule, SyncTask, Trigger
+from sync.models import OPEN, SyncRule, SyncTask, TaskPart, TaskResource, Trigger
+from sync.services import claims, tasklog
+from sync.services.execute import finish
+from sync.services.spec import spec_of_rule
 
 Selection = Sequence[tuple[str, str]]
 
@@ -21,11 +24,18 @@ class Opened:
 
 
 def open_task(
-    rule: SyncRule, trigger: Trigger, *, actor: str = "", selection: Selection = (), enqueue: bool = True
+    rule: SyncRule,
+    trigger: Trigger,
+    *,
+    actor: str = "",
+    selection: Selection = (),
+    retry_of: SyncTask | None = None,
+    enqueue: bool = True,
 ) -> Opened:
     """Writes the task with the rule as it is now; workers hear of it when the transaction commits.
 
-    `selection` names (repository, tag) pairs to look at instead of everything that matches.
+    `selection` names (repository, tag) pairs to look at instead of everything that matches; a blank tag means all tags
+    of the repository that match.
     `enqueue=False` leaves the execution to the caller.
     """
     with transaction.atomic():
@@ -42,11 +52,59 @@ def open_task(
             snapshot=rule.snapshot(),
             selection=[{"repository": repository, "tag": tag} for repository, tag in selection],
             trigger=trigger,
+            retry_of=retry_of,
             actor=actor,
         )
+        TaskPart.objects.create(task=task)
         if enqueue:
             transaction.on_commit(partial(queue.enqueue_task, task.pk, queue_for(task)))
     return Opened(task, created=True)
+
+
+class NothingToRetry(Exception):
+    """The message is a sentence that says why."""
+
+
+def retry_failed(task: SyncTask, *, actor: str = "", enqueue: bool = True) -> Opened:
+    """A task over just what failed in this one, by the rule as it is now; the one that is open already, if there is.
+
+    Raises NothingToRetry.
+    """
+    if task.rule is None:
+        raise NothingToRetry("The rule of this task was deleted.")
+    if task.is_open:
+        raise NothingToRetry("This task has not ended yet: retry what failed when it has.")
+    failed = TaskResource.objects.filter(repository__task=task, outcome=TaskResource.Outcome.FAILED)
+    selection = list(failed.order_by("pk").values_list("repository__name", "tag"))
+    if not selection and task.repository_count is not None:
+        raise NothingToRetry("Nothing failed in this task.")
+    spec = spec_of_rule(task.rule)
+    covered = [(name, tag) for name, tag in selection if spec.selects(name) and (not tag or spec.tags.matches(tag))]
+    if selection and not covered:
+        raise NothingToRetry("The rule was changed: nothing of what failed belongs to it any more.")
+    with transaction.atomic():
+        SyncTask.objects.select_for_update().get(pk=task.pk)
+        running = task.retries.filter(status__in=OPEN, stop_requested=False).first()
+        if running is not None:
+            return Opened(running, created=False)
+        return open_task(task.rule, Trigger.RETRY, actor=actor, selection=covered, retry_of=task, enqueue=enqueue)
+
+
+def go_on(task: SyncTask, jobs: int = 1) -> None:
+    """Asks so many workers to go on with the task."""
+    for _ in range(jobs):
+        queue.enqueue_task(task.pk, queue_for(task))
+
+
+def spread(task: SyncTask) -> None:
+    """Called by a worker that has found more than it can do alone: asks for as many others as can and may help."""
+    top_up(task, queued=0 if claims.owners(task) else 1)
+
+
+def top_up(task: SyncTask, queued: int) -> None:
+    """Asks for as many workers as can and may work on the task, less those who do or are asked (`queued`) already."""
+    working = claims.owners(task)
+    go_on(task, min(task.parallelism, working + claims.ready(task).count()) - working - queued)
 
 
 def queue_for(task: SyncTask) -> str:
@@ -60,5 +118,10 @@ def stop_task(task: SyncTask) -> bool:
     with transaction.atomic():
         asked = SyncTask.objects.filter(pk=task.pk, status__in=OPEN).update(stop_requested=True)
         task.refresh_from_db()
-        task.stop_waiting()
+        if task.stop_waiting():
+            task.parts.all().delete()
+    if asked:
+        tasklog.say(task, tasklog.WARNING, "Asked to stop.")
+        # What nobody works on ends here and now; owners hear of it and end the rest.
+        finish(task)
     return bool(asked)

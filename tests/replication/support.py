@@ -105,7 +105,7 @@ def replicate(
     )
     wanted = replace(spec(**rule), same_instance=source == target)
     run = Replication(from_, to, wanted, stop, limits, Hints() if hints is None else hints)
-    work: Iterator[RepositoryWork] = (RepositoryWork(name, only) for name in list_repositories(from_, wanted))
+    work: Iterator[RepositoryWork] = (RepositoryWork(name, only or None) for name in list_repositories(from_, wanted))
     events: list[Event] = []
     for event in run.run(work, lambda: should_stop(events)):
         if not isinstance(event, Tick):

@@ -1,0 +1,50 @@
+"""How long to wait before something that failed is tried again, and when to try no more."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from sync.models import TaskPart
+from sync.oci.errors import OciError, TooManyRequests
+
+# How often in a row something may fail in a way that waiting can heal, while its instance answers.
+MAX_TRIES = 3
+LONGEST_WAIT = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class PutOff:
+    """What the part of a task waits with."""
+
+    seconds: float
+    tries: int
+    since: datetime
+
+    @property
+    def next_try_at(self) -> datetime:
+        return timezone.now() + timedelta(seconds=self.seconds)
+
+    def fields(self) -> dict[str, Any]:
+        return {"tries": self.tries, "put_off_since": self.since, "not_before": self.next_try_at}
+
+
+def put_off(part: TaskPart, errors: Collection[OciError]) -> PutOff | None:
+    """None when waiting cannot heal it, or has been tried often or long enough.
+
+    Being asked to wait (HTTP 429) does not count as a try.
+    """
+    if not errors or not all(error.retryable for error in errors):
+        return None
+    now = timezone.now()
+    since = part.put_off_since or now
+    limited = all(isinstance(error, TooManyRequests) for error in errors)
+    too_often = part.tries + 1 >= MAX_TRIES and not limited
+    if too_often or now - since > timedelta(hours=settings.OUTAGE_HOURS):
+        return None
+    told = max(error.retry_after or 0.0 for error in errors)
+    backoff = min(settings.PUT_OFF_SECONDS * 3 ** min(part.tries, 8), LONGEST_WAIT.total_seconds())
+    return PutOff(max(told, backoff), part.tries + 1, since)

@@ -1,0 +1,134 @@
+"""What a worker knows about one part that it claimed: what is left to do, and what is not written yet."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from django.template.defaultfilters import filesizeformat
+
+from sync.models import Delivery, LogLine, TaskPart, TaskRepository, TaskResource
+from sync.oci.errors import OciError
+from sync.replication.events import BytesMoved, Event, LeftOut, Outcome, ResourceDone, TagsListed, Vanished
+from sync.replication.run import RepositoryWork
+from sync.services import claims, tasklog
+
+
+@dataclass(eq=False)
+class Sheet:
+    """One claimed part. `came_forward`: something of it was done since the last write."""
+
+    part: TaskPart
+    repository: TaskRepository
+    work: RepositoryWork
+    # In order; None before the tags are listed.
+    remaining: dict[str, None] | None
+    numbers: Counter[str] = field(default_factory=Counter)
+    listing: TagsListed | None = None
+    # Failures that waiting may heal, by tag; a blank tag: the listing failed.
+    failures: dict[str, ResourceDone] = field(default_factory=dict)
+    reason: str = ""
+    resources: list[TaskResource] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
+    came_forward: bool = False
+    changed: bool = False
+
+    def note(self, event: Event) -> None:
+        """Takes what the engine tells, failures that are put off excepted."""
+        self.changed = True
+        if isinstance(event, TagsListed):
+            self._note_listing(event)
+        elif isinstance(event, LeftOut):
+            self._done(event.tag, "left_out")
+            self.numbers["planned"] -= 1
+        elif isinstance(event, Vanished):
+            self._done(event.tag, "vanished")
+            self.numbers["planned"] -= 1
+            self.say(tasklog.WARNING, f"{event.tag}: no longer in the source.")
+        elif isinstance(event, BytesMoved):
+            self.numbers["moved_bytes"] += event.count
+        elif isinstance(event, ResourceDone):
+            self._note_outcome(event)
+
+    def put_off(self, event: ResourceDone) -> None:
+        """Remembers a failure until it is known whether it is final."""
+        self.changed = True
+        self.failures[event.tag] = event
+
+    @property
+    def errors(self) -> list[OciError]:
+        return [event.error for event in self.failures.values() if event.error is not None]
+
+    def fail(self) -> None:
+        """What was put off failed for good. Without the list of its tags, so did every tag that was to be copied."""
+        listing = self.failures.pop("", None)
+        if listing is not None:
+            tags = list(self.remaining or [""])
+            self.numbers["planned"] += 0 if self.repository.listed else len(tags)
+            for tag in tags:
+                self._note_outcome(ResourceDone(listing.repository, tag, Outcome.FAILED, error=listing.error))
+            self.remaining = {}
+        for event in self.failures.values():
+            self._note_outcome(event)
+        self.failures.clear()
+
+    def _note_listing(self, event: TagsListed) -> None:
+        self.listing = event
+        self.remaining = dict.fromkeys(event.tags[: self.work.at_most])
+        self.numbers["planned"] += len(event.tags)
+        self.came_forward = True
+        self.reason = "The source has no repository of this name." if event.repository_missing else ""
+        self.say(tasklog.INFO, self.reason or f"{len(event.tags)} tags match.")
+
+    def _note_outcome(self, event: ResourceDone) -> None:
+        self._done(event.tag, event.outcome)
+        self._note_delivery(event)
+        if event.outcome is Outcome.UNCHANGED:
+            return
+        self.resources.append(_resource_row(self.repository, event))
+        if event.error is not None:
+            self.reason = self.reason or str(event.error)
+            self.say(tasklog.ERROR, ": ".join(filter(None, (event.tag, str(event.error)))))
+        elif event.outcome is Outcome.CONFLICT:
+            self.say(tasklog.WARNING, f"{event.tag}: left alone, the target has another digest, {event.target_digest}.")
+        else:
+            moved = f", {filesizeformat(event.moved_bytes)} moved" if event.moved_bytes else ""
+            self.say(tasklog.INFO, f"{event.tag}: copied{moved}.")
+
+    def _note_delivery(self, event: ResourceDone) -> None:
+        """What the target holds now as the rule promises, if that was not known before."""
+        if event.outcome not in (Outcome.COPIED, Outcome.UNCHANGED):
+            return
+        brought = event.outcome is Outcome.COPIED and event.digest != event.target_digest
+        if brought or self.work.verified.get(event.tag) != event.digest:
+            self.deliveries.append(
+                Delivery(repository=self.repository.target_name, tag=event.tag, digest=event.digest, brought=brought)
+            )
+
+    def _done(self, tag: str, outcome: str) -> None:
+        """The tag leaves what remains and is counted, both in the next write."""
+        if self.remaining is not None:
+            self.remaining.pop(tag, None)
+        self.numbers[outcome] += 1
+        self.came_forward = True
+
+    def say(self, level: str, message: str) -> None:
+        self.lines.append(tasklog.line(level, message, self.repository.name))
+
+    def written(self) -> None:
+        self.numbers.clear()
+        self.listing = None
+        self.resources, self.deliveries, self.lines = [], [], []
+        self.came_forward = self.changed = False
+
+
+def _resource_row(repository: TaskRepository, event: ResourceDone) -> TaskResource:
+    return TaskResource(
+        repository=repository,
+        tag=event.tag,
+        kind=event.kind or "",
+        outcome=event.outcome,
+        digest=event.digest,
+        target_digest=event.target_digest,
+        moved_bytes=event.moved_bytes,
+        **claims.failure_fields(event.error or OciError("")),
+    )
