@@ -114,9 +114,10 @@ class Authenticator:
         self._fetching: defaultdict[Scopes, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
 
-    def header_for(self, scopes: Sequence[str]) -> dict[str, str]:
+    def header_for(self, scopes: Sequence[str], courtesy: Transport | None = None) -> dict[str, str]:
         """The headers that a request with these scopes needs, as far as known. Fetches a token when one is due.
 
+        courtesy: the transport to fetch it over when cleaning up; no other thread's request is waited for then.
         Raises Unauthorized when the token server refuses the credential, and what Transport.request raises.
         """
         if self._challenge is None:
@@ -124,13 +125,24 @@ class Authenticator:
         if self._challenge.scheme == "basic":
             return {"Authorization": self._credential.basic} if self._credential else {}
         wanted = self._wanted(scopes)
-        with self._lock:
-            fetching = self._fetching[wanted]
-        with fetching:
-            token = self._tokens.get(wanted)
-            if token is None or token.ends <= self._clock():
-                token = self._tokens[wanted] = self._fetch(self._challenge, wanted)
+        if courtesy:
+            token = self._valid(wanted) or self._fetch(self._challenge, wanted, courtesy)
+        else:
+            token = self._shared(self._challenge, wanted)
         return {"Authorization": f"Bearer {token.value}"}
+
+    def _valid(self, scopes: Scopes) -> Token | None:
+        token = self._tokens.get(scopes)
+        return token if token and token.ends > self._clock() else None
+
+    def _shared(self, challenge: Challenge, scopes: Scopes) -> Token:
+        with self._lock:
+            fetching = self._fetching[scopes]
+        with fetching:
+            token = self._valid(scopes)
+            if token is None:
+                token = self._tokens[scopes] = self._fetch(challenge, scopes, self._transport)
+            return token
 
     def answer(self, challenges: Sequence[Challenge], scopes: Sequence[str], sent: str) -> bool:
         """Take in the challenge of a 401 to a request sent with the Authorization `sent` ("" for none).
@@ -157,10 +169,10 @@ class Authenticator:
         own = merge_scopes(*scopes)
         return merge_scopes(*own, *self._added.get(own, "").split())
 
-    def _fetch(self, challenge: Challenge, scopes: Scopes) -> Token:
+    def _fetch(self, challenge: Challenge, scopes: Scopes, transport: Transport) -> Token:
         """GET a token from the realm (distribution token specification, "Requesting a Token")."""
-        realm = resolve(self._transport.endpoint.url, challenge.realm)
-        self._transport.check_hop(realm)
+        realm = resolve(transport.endpoint.url, challenge.realm)
+        transport.check_hop(realm)
         query = [("service", challenge.service)] if challenge.service else []
         query += [("scope", scope) for scope in scopes]
         if self._credential:
@@ -168,7 +180,7 @@ class Authenticator:
         headers = {"Authorization": self._credential.basic} if self._credential else {}
         asked = self._clock()
         address = f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}" if query else realm
-        return self._read_token(self._transport.request("GET", address, headers), asked)
+        return self._read_token(transport.request("GET", address, headers), asked)
 
     def _read_token(self, response: Response, asked: float) -> Token:
         if response.status in (400, 401, 403) and self._credential:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -20,10 +20,11 @@ from sync.oci.manifest import Descriptor
 from sync.oci.reference import check_repository, hasher, parse_digest
 from sync.oci.response import CHUNK_SIZE, Response
 from sync.oci.session import Session, pull, push
-from sync.oci.transport import ATTEMPTS, resolve
+from sync.oci.transport import ATTEMPTS, Body, resolve
 
 MOUNT_REFUSED = frozenset({400, 401, 403, 404, 405})
 BUFFERED_UPLOAD = 1024 * 1024
+WHOLE_UPLOAD = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,24 @@ class Upload:
     """An open upload session. Its location may carry a signature: it is shown nowhere."""
 
     location: str = field(repr=False)
+
+
+class _Stream:
+    """Blocks to send that end in good order when no more can be had; check() raises the reason."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._problem: OciError | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._blocks
+        except OciError as problem:
+            self._problem = problem
+
+    def check(self) -> None:
+        if self._problem:
+            raise self._problem
 
 
 class BlobApi(Session):
@@ -75,6 +94,7 @@ class BlobApi(Session):
                     problem = broken
             if position >= size:
                 return
+            self._transport.check_cancelled()
             fruitless = 0 if position > before else fruitless + 1
             if fruitless >= ATTEMPTS:
                 raise problem
@@ -130,34 +150,55 @@ class BlobApi(Session):
     def upload(
         self, repository: str, descriptor: Descriptor, chunks: Iterable[bytes], upload: Upload | None = None
     ) -> None:
-        """Send a blob in one PUT (P-01), into `upload` or a new session; a failed session is given up (P-06).
+        """Send a blob into `upload` or a new session; a failed session is given up (P-06).
 
+        In one PUT (P-01), or beyond 64 MiB in a PATCH and an empty PUT, as `docker push` does: the body of that PATCH
+        may end early and in good order, and then every registry lets go of the session. One whose PUT was cut off
+        can be neither ended nor resumed in CNCF distribution, which keeps its bytes for a week.
         The size is checked here, the digest by the registry. Blobs up to 1 MiB are repeated inside; the error of a
         longer one is `retryable` when sending it all again, in a new session, can help.
         """
         session = upload or self.start_upload(repository)
+        exact = self._exactly(descriptor, chunks)
         with self._doing(f"upload blob {repository}@{descriptor.digest}"):
             try:
-                self._send_blob(repository, descriptor, chunks, session)
+                if descriptor.size > WHOLE_UPLOAD:
+                    stream = _Stream(exact)
+                    session = self._send_stream(repository, stream, session)
+                    stream.check()
+                    self._complete(repository, descriptor, b"", session)
+                else:
+                    body = b"".join(exact) if descriptor.size <= BUFFERED_UPLOAD else exact
+                    self._complete(repository, descriptor, body, session)
             except BaseException:
                 self.abandon(repository, session)
                 raise
 
-    def _send_blob(self, repository: str, descriptor: Descriptor, chunks: Iterable[bytes], session: Upload) -> None:
-        exact = self._exactly(descriptor, chunks)
-        body = b"".join(exact) if descriptor.size <= BUFFERED_UPLOAD else exact
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(descriptor.size)}
+    def _send_stream(self, repository: str, stream: _Stream, session: Upload) -> Upload:
+        """PATCH without a length told in advance; returns the session with its new location (P-03)."""
+        return self._opened(self._send(repository, "PATCH", session.location, {}, stream, ok=(201, 202, 204)))
+
+    def _complete(self, repository: str, descriptor: Descriptor, body: Body, session: Upload) -> None:
+        """The PUT that makes the session a blob, with all or the rest of its bytes."""
+        length = len(body) if isinstance(body, bytes) else descriptor.size
         separator = "&" if "?" in session.location else "?"
         target = f"{session.location}{separator}digest={quote(descriptor.digest, safe='')}"
-        try:
-            response = self._request("PUT", target, (push(repository),), headers, body, ok=(201, 204))
-        except NotFound as problem:
-            problem.retryable = True
-            problem.hint = "The registry has forgotten the upload; it is begun again."
-            raise
+        response = self._send(repository, "PUT", target, {"Content-Length": str(length)}, body, ok=(201, 204))
         told = response.header("Docker-Content-Digest")
         if told and told != descriptor.digest:
             raise DigestMismatch(f"the registry stored it under the digest {told[:140]!r}")
+
+    def _send(
+        self, repository: str, method: str, target: str, headers: dict[str, str], body: Body, *, ok: Sequence[int]
+    ) -> Response:
+        sent = {"Content-Type": "application/octet-stream", **headers}
+        try:
+            return self._request(method, target, (push(repository),), sent, body, ok=ok)
+        except NotFound as problem:
+            if not problem.operation:  # else it is the source's, which `body` reads
+                problem.retryable = True
+                problem.hint = "The registry has forgotten the upload; it is begun again."
+            raise
 
     def _exactly(self, descriptor: Descriptor, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The blocks, the last of them only when their sum is the descriptor's size."""

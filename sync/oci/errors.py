@@ -105,6 +105,11 @@ class OciError(Exception):
         return self
 
     @property
+    def outage(self) -> bool:
+        """Whether the other side as a whole seems to be away, so that waiting may help."""
+        return self.status in (502, 503, 504)
+
+    @property
     def reason(self) -> str:
         """What happened and where, without the next step."""
         where = " ".join(filter(None, (self.side.capitalize(), self.registry)))
@@ -120,6 +125,10 @@ class Unreachable(OciError):
 
     retryable = True
     hint = "Check the address and whether the registry is up and reachable from here."
+
+    @property
+    def outage(self) -> bool:
+        return self.retryable
 
 
 class UntrustedCertificate(Unreachable):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from urllib.parse import urljoin
 
 from sync.oci.auth import Authenticator, Challenge, Credential, parse_challenges
@@ -53,6 +53,10 @@ class Session:
         """
         return self._auth.challenged
 
+    def abort(self) -> None:
+        """Break off at once what all threads do with this client (see Transport.abort); cleaning up goes on."""
+        self._transport.abort()
+
     def close(self) -> None:
         """Close the idle connections."""
         self._transport.close()
@@ -100,8 +104,9 @@ class Session:
 
     def _clean_up(self, target: str, scopes: Sequence[str]) -> None:
         """DELETE what the registry keeps for us; one attempt, made even after cancellation, whatever the answer."""
-        headers = self._auth.header_for(scopes) if self._is_home(target) else {}
-        self._transport.request("DELETE", target, headers, courtesy=True)
+        with closing(self._transport.courtesy()) as courtesy:
+            headers = self._auth.header_for(scopes, courtesy) if self._is_home(target) else {}
+            courtesy.request("DELETE", target, headers)
 
     def _challenges(self, response: Response) -> list[Challenge]:
         """The challenges of a 401; some registries give them on /v2/ alone (P-21)."""

@@ -8,12 +8,12 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote, urljoin, urlsplit
 
 import urllib3
 
-from sync.oci.connection import TARGET_HEADER, make_pools
+from sync.oci.connection import TARGET_HEADER, LiveSockets, make_pools
 from sync.oci.errors import (
     Cancelled,
     PlainHttpRefused,
@@ -34,6 +34,7 @@ RETRY_AFTER_CAP = 60.0
 BACKOFF_FIRST = 0.25
 BACKOFF_CAP = 15.0
 POLL_INTERVAL = 0.2
+COURTESY_LIMIT = 2.0
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -98,6 +99,7 @@ class Transport:
         self._quiet_until: dict[str, float] = {}
         self._pools: dict[str, urllib3.PoolManager] = {}
         self._pools_lock = threading.Lock()
+        self._live = LiveSockets(cancelled)
 
     def request(
         self,
@@ -108,29 +110,27 @@ class Transport:
         *,
         stream: bool = False,
         limit: int = BODY_LIMIT,
-        courtesy: bool = False,
     ) -> Response:
         """Send one request and return the answer, whatever its status.
 
-        target: a path on the endpoint, or a URL. body: bytes, or an iterable of bytes with a Content-Length header;
-        the latter is sent once, anything else again after connection errors, 408, 429 and 5xx. stream: leave the
-        body of a 2xx answer unread; else it is read whole, up to `limit` bytes. courtesy: one attempt, made even
-        after cancellation (for cleaning up). Raises Unreachable, UntrustedCertificate, PlainHttpRefused,
-        RedirectRefused, ResponseTooLarge, Cancelled.
+        target: a path on the endpoint, or a URL. body: bytes, or an iterable of bytes with a Content-Length header
+        (without, it goes in chunks); the latter is sent once, anything else again after connection errors, 408, 429
+        and 5xx. stream: leave the body of a 2xx answer unread; else it is read whole, up to `limit` bytes. Raises
+        Unreachable, UntrustedCertificate, PlainHttpRefused, RedirectRefused, ResponseTooLarge, Cancelled.
         """
         url = urljoin(self.endpoint.url, target)
         sent = {"User-Agent": "tcrconsole", "Accept-Encoding": "identity", **(headers or {})}
-        repeatable = not courtesy and (body is None or isinstance(body, bytes))
+        repeatable = body is None or isinstance(body, bytes)
         attempt = 1
         while True:
             final = attempt >= self.attempts or not repeatable
-            if not courtesy:
-                self._await_turn(url)
+            self._await_turn(url)
             try:
                 response = self._follow(method, url, sent, body)
                 if not (stream and response.is_success):
                     response.load(limit)
             except Unreachable as problem:
+                self.check_cancelled()
                 if final or not problem.retryable:
                     raise
                 log.info("%s %s: %s; attempt %d", method, _shown(url), problem.problem, attempt)
@@ -165,6 +165,27 @@ class Transport:
         if is_link_local(parts.hostname) or (is_loopback(url) and not is_loopback(home)):
             raise self._refused(url, "to an address inside this machine or its cloud")
         self._check_plain_http(url)
+
+    def courtesy(self) -> Transport:
+        """A transport to the same place for cleaning up: one attempt, short limits, apart from close() and abort().
+
+        It works after cancellation, too, and holds nobody up. Whoever asks for it closes it.
+        """
+        connect_timeout = min(COURTESY_LIMIT, self.endpoint.connect_timeout)
+        read_timeout = min(COURTESY_LIMIT, self.endpoint.read_timeout)
+        endpoint = replace(self.endpoint, connect_timeout=connect_timeout, read_timeout=read_timeout)
+        return Transport(endpoint, attempts=1)
+
+    def abort(self) -> None:
+        """Shut down every open connection, in use or idle; from any thread, at any time, as often as one likes.
+
+        A thread blocked in sending or receiving wakes at once: with Cancelled when `cancelled` says True by then, so
+        let it say so first, and threads that are not blocked end by themselves, in better order; else as after any
+        broken connection (repeated, or Unreachable). Later requests open new connections. A thread that looks up a
+        host name or waits for a connection cannot be woken: connect_timeout bounds the latter, per address; when
+        cancelled, it sends nothing afterwards.
+        """
+        self._live.shut_down()
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -220,6 +241,7 @@ class Transport:
                     endpoint.read_timeout,
                     endpoint.ca_certificate,
                     proxy,
+                    self._live,
                 )
             return self._pools[proxy]
 

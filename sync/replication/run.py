@@ -32,8 +32,10 @@ from sync.replication.transfer import TagTaken, Transfer
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
-# Told to stop, requests under way may end by themselves for so long; then their connections are broken.
-GRACE_SECONDS = 0.5
+# Told to stop, requests under way may end by themselves for so long; then their connections are broken. The target has
+# longer: an upload that ends in good order can be given up, of one that breaks off some registries keep the bytes.
+SOURCE_GRACE_SECONDS = 0.5
+TARGET_GRACE_SECONDS = 1.5
 # What hangs even then (looking up a name, connecting) is waited for no longer.
 ABANDON_SECONDS = 3.5
 
@@ -157,12 +159,11 @@ class Replication:
 
     def _leave(self, active: dict[str, RepositoryWork]) -> Iterator[Event | Tick]:
         """Waits for what is under way: at first in good order, then with broken connections, then no longer."""
-        began, broken = monotonic(), False
+        began = monotonic()
+        abort = {SOURCE_GRACE_SECONDS: self._source.abort, TARGET_GRACE_SECONDS: self._target.client.abort}
         while active and monotonic() - began < ABANDON_SECONDS:
-            if not broken and monotonic() - began > GRACE_SECONDS:
-                self._source.abort()
-                self._target.client.abort()
-                broken = True
+            for seconds in [grace for grace in abort if monotonic() - began > grace]:
+                abort.pop(seconds)()
             yield self._next_event(active)
         for work in list(active.values()):
             log.warning("%s: a request hangs; it is left behind", work.name)

@@ -17,13 +17,14 @@ from typing import Self
 @dataclass(frozen=True)
 class Answer:
     """One HTTP answer. `cut`: close the connection after so many bytes of the body. `wait`: answer only when the
-    fake is stopped or its `release` event is set."""
+    fake is stopped or its `release` event is set. `stall`: wait likewise after so many bytes of the body."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     cut: int | None = None
     wait: bool = False
+    stall: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,14 @@ class FakeRegistry:
 
     script() gives the answers for a method and a prefix of the target, the longest prefix wins; the last answer
     is repeated. What is not scripted is 404. `requests` records what came in, `connections` how many were opened.
+    `deaf_to`: a method whose requests are recorded without their body, which is never read, nor answered.
     """
 
     def __init__(self, certificate: Path | None = None) -> None:
         """certificate: a PEM file with key and certificate, to serve https."""
         self.requests: list[Received] = []
         self.connections = 0
+        self.deaf_to = ""
         self.release = threading.Event()
         self._scripts: dict[tuple[str, str], tuple[Script, ...]] = {}
         self._asked: Counter[tuple[str, str]] = Counter()
@@ -124,9 +127,23 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.raw_requestline or not self.parse_request():
             self.close_connection = True
             return
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        request = Received(self.command, self.path, self.headers, body)
+        if self.command == self.server.fake.deaf_to:
+            self.server.fake.requests.append(Received(self.command, self.path, self.headers, b""))
+            self.server.fake.release.wait(30)
+            self.close_connection = True
+            return
+        request = Received(self.command, self.path, self.headers, self._body())
         self._send(self.server.fake.answer(request))
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        blocks = []
+        while size := int(self.rfile.readline(), 16):
+            blocks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(blocks)
 
     def _send(self, answer: Answer) -> None:
         if answer.wait:
@@ -137,7 +154,10 @@ class _Handler(BaseHTTPRequestHandler):
             for line in value.split("\n"):
                 self.send_header(name, line)
         self.end_headers()
-        if self.command != "HEAD":
+        if answer.stall:
+            self.wfile.write(answer.body[: answer.stall])
+            self.server.fake.release.wait(30)
+        elif self.command != "HEAD":
             self.wfile.write(answer.body if answer.cut is None else answer.body[: answer.cut])
         if answer.cut is not None:
             self.wfile.flush()

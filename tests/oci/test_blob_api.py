@@ -245,6 +245,35 @@ def test_small_blob_is_sent_again_by_itself(fake):
     assert [one.body for one in fake.received("PUT")] == [b"small", b"small"]
 
 
+def test_very_large_blob_goes_in_a_patch_and_an_empty_put(fake, monkeypatch):
+    monkeypatch.setattr("sync.oci.blob_api.WHOLE_UPLOAD", len(CONTENT) - 1)
+    opens(fake, f"{UPLOADS}one?_state=s")
+    fake.script("PATCH", f"{UPLOADS}one?_state=s", Answer(202, {"Location": f"{UPLOADS}two?_state=t"}))
+    fake.script("PUT", f"{UPLOADS}two?_state=t&digest=", Answer(503), Answer(201))
+    client(fake).upload("a", LARGE, [CONTENT[:1000], CONTENT[1000:]])
+    assert [one.method for one in fake.requests] == ["POST", "PATCH", "PUT", "PUT"]
+    assert [one.body for one in fake.requests] == [b"", CONTENT, b"", b""]
+
+
+@pytest.mark.parametrize("size", [len(CONTENT) - 1, 0])
+def test_very_large_blob_of_another_size_is_never_completed_and_its_new_session_given_up(fake, monkeypatch, size):
+    monkeypatch.setattr("sync.oci.blob_api.WHOLE_UPLOAD", len(CONTENT) - 1)
+    opens(fake, f"{UPLOADS}one")
+    fake.script("PATCH", f"{UPLOADS}one", Answer(202, {"Location": f"{UPLOADS}two"}))
+    with pytest.raises(DigestMismatch, match=f"there are {size} bytes to send"):
+        client(fake).upload("a", LARGE, [CONTENT[:size]])
+    assert [(one.method, one.target) for one in fake.requests[-2:]] == [
+        ("PATCH", f"{UPLOADS}one"), ("DELETE", f"{UPLOADS}two"),
+    ]  # fmt: skip
+
+
+def test_blob_that_the_source_does_not_have_is_not_worth_repeating(fake):
+    opens(fake, f"{UPLOADS}one")
+    with pytest.raises(NotFound) as caught:
+        client(fake).upload("a", LARGE, client(fake).read_blob("a", LARGE))
+    assert (caught.value.operation, caught.value.retryable) == (f"read blob a@{LARGE.digest}", False)
+
+
 def test_failed_upload_gives_its_session_up_and_tells_the_first_failure(fake):
     opens(fake, f"{UPLOADS}one?_state=s")
     fake.script("PUT", UPLOADS, Answer(507))
