@@ -6,6 +6,8 @@ import signal
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import time
 from typing import Any, NoReturn
@@ -31,6 +33,9 @@ SWEEP_JOB = "sync.jobs.sweep"
 # How long the server may take to answer one question of inspect().
 INSPECT_SECONDS = 5
 
+# A worker that gave no sign of life for so long is not counted any more; it gives four in that time.
+WORKER_SEEN_SECONDS = 60
+
 _leaving = threading.Event()
 
 
@@ -50,6 +55,8 @@ class Worker(SimpleWorker):
 
         Nothing is enqueued for later: RQ's own scheduler, which a pool starts with each worker, stays away.
         """
+        with _signals_left_to_this_thread():
+            threading.Thread(target=self._stay_registered, daemon=True).start()
         try:
             worked = super().work(*args, **options | {"with_scheduler": False})
         except RedisError as error:
@@ -61,12 +68,21 @@ class Worker(SimpleWorker):
         return worked
 
     def subscribe(self) -> None:
-        """Keeps signals away from RQ's listening thread: taken there, they would not wake the waiting main thread."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        try:
+        with _signals_left_to_this_thread():
             super().subscribe()  # type: ignore[no-untyped-call]  # RQ gives this one no types
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _stay_registered(self) -> None:
+        """RQ gives a sign of life between jobs only, and keeps none of a worker whose queue was emptied.
+
+        Of a worker that was killed nothing is seen after WORKER_SEEN_SECONDS.
+        """
+        while not _leaving.wait(WORKER_SEEN_SECONDS / 4):
+            with suppress(RedisError):
+                if self.connection.hexists(self.key, "birth"):
+                    self.heartbeat(WORKER_SEEN_SECONDS)
+                else:
+                    self.connection.delete(self.key)
+                    self.register_birth()  # type: ignore[no-untyped-call]
 
     def handle_warm_shutdown_request(self) -> None:
         _leaving.set()
@@ -76,6 +92,16 @@ class Worker(SimpleWorker):
 
     def request_force_stop(self, signum: int, frame: Any) -> None:
         """A second signal changes nothing: the first one is being obeyed."""
+
+
+@contextmanager
+def _signals_left_to_this_thread() -> Iterator[None]:
+    """For starting threads: a signal that one of them took would not wake the waiting main thread."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_process() -> NoReturn:
@@ -105,7 +131,8 @@ def queued_tasks() -> Counter[int]:
 def worker_count() -> int | None:
     """Workers alive, None when the queue cannot be reached."""
     try:
-        return AnyWorker.count(connection=django_rq.get_connection("default"))
+        # Not RQ's own count: it includes those that were killed.
+        return len(AnyWorker.all(connection=django_rq.get_connection("default")))
     except RedisError:
         return None
 

@@ -181,11 +181,20 @@ def _web_socket() -> socket.socket:
 def _runner(web: socket.socket, more: Mapping[str, Program]) -> Runner:
     lines = parse_procfile((PROJECT / "Procfile").read_text()).processes
     programs = {name: Program(command) for name, command in lines.items()}
+    worker = programs.pop("worker")
+    programs |= {f"worker.{number}": worker for number in range(1, _worker_count() + 1)}
     programs["web"] = replace(programs["web"], open_files=(web.fileno(),))
     # A warning about a setting of the whole machine, which matters to large queues only.
     valkey = replace(programs.pop("valkey"), unsaid="Memory overcommit must be enabled")
     embedded = {"valkey": valkey} if "VALKEY_SOCKET" in os.environ else {}
     return Runner(programs, {**embedded, **more})
+
+
+def _worker_count() -> int:
+    wanted = os.environ.get("WORKERS") or "2"
+    if not (wanted.isdigit() and int(wanted)):
+        raise LaunchError(f"WORKERS is {wanted!r}: a number from 1 on is expected.")
+    return int(wanted)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,131 @@
 """The commands and workers as processes of their own."""
 
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
 from time import monotonic
 
 import pytest
+import requests
+from redis import Redis
+from rq import Queue, Worker
 
-from tests.commands.support import TAGS, arrived, push_many, told, wait_for_the_first
+from demo.registries import free_port
+from tests.commands.support import (
+    PROJECT,
+    TAGS,
+    Console,
+    arrived,
+    database_of_its_own,
+    push_many,
+    told,
+    wait_for_the_first,
+)
 from tests.replication.support import push, some_image
+from tests.support import wait_until
 
 pytestmark = pytest.mark.django_db
+
+
+@dataclass(frozen=True)
+class Launched:
+    """The whole console, as `make run` starts it."""
+
+    console: Console
+    screen: Path
+
+    @property
+    def url(self) -> str:
+        (url,) = re.findall(r"answers at (\S+)", self.screen.read_text())
+        return str(url)
+
+    def pids(self, name: str) -> list[int]:
+        """One for each start of the program."""
+        return [int(pid) for pid in re.findall(rf"{re.escape(name)} started \(pid=(\d+)\)", self.screen.read_text())]
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory) -> Iterator[Launched]:
+    folder = tmp_path_factory.mktemp("launched")
+    screen = folder / "screen"
+    with database_of_its_own() as database, screen.open("wb") as output:
+        console = Console(folder, database)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tcrconsole.launch"],
+            cwd=PROJECT,
+            env=console.environment | {"PORT": str(free_port())},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            wait_until(lambda: "answers at" in screen.read_text(), 60, "the console")
+            yield Launched(console, screen)
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("name", ["web", "worker.1", "express", "scheduler", "valkey"])
+def test_what_was_killed_comes_back_and_tasks_end(name, launched, source, target, namespace):
+    push(source, f"{namespace}/web", "v1", some_image())
+    launched.console.load(source, target, namespace)
+    before = launched.pids(name)
+    os.kill(before[-1], signal.SIGKILL)
+    wait_until(lambda: len(launched.pids(name)) > len(before), 10, f"the return of {name}")
+    assert f"{name} ended by itself (killed by SIGKILL); started again in" in launched.screen.read_text()
+    assert requests.get(f"{launched.url}/login/", timeout=30).status_code == 200
+    done = launched.console.manage("bulk_sync", "--rule", namespace, "--wait", "--json", "--timeout", "60")
+    assert done.returncode == 0, done.stderr + launched.screen.read_text()
+    assert (told(done.stdout)["copied"], arrived(target, namespace)) == (1, 1)
+
+
+def test_one_worker_stays_free_for_pushes_and_sweeps(launched):
+    with Redis(unix_socket_path=str(launched.console.folder / "valkey.sock")) as redis:
+
+        def listening() -> list[list[str]]:
+            alive = {pids[-1] for name in ("worker.1", "worker.2", "express") if (pids := launched.pids(name))}
+            return sorted(worker.queue_names() for worker in Worker.all(connection=redis) if worker.pid in alive)
+
+        every = ["control", "push", "default"]
+        wait_until(lambda: listening() == [["control", "push"], every, every], 20, "three workers")
+
+
+@pytest.mark.parametrize("wanted", ["many", "0"])
+def test_a_number_of_workers_that_is_none_is_refused(wanted, tmp_path):
+    outer = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    environment = outer | {"DATA_DIR": str(tmp_path), "PORT": str(free_port()), "WORKERS": wanted}
+    command = [sys.executable, "-m", "tcrconsole.launch"]
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"WORKERS is '{wanted}': a number from 1 on is expected." in done.stderr
+
+
+def hang_in_a_thread() -> None:
+    """A job whose thread is in a system call that does not return, such as a question to a name server."""
+    reading, _ = os.pipe()
+    Thread(target=os.read, args=(reading, 1)).start()
+
+
+def test_a_thread_that_hangs_does_not_keep_a_worker_from_leaving(console):
+    words = ("rqworker", "control", "--worker-class", "sync.queue.Worker", "--verbosity", "0")
+    with (
+        Redis(unix_socket_path=str(console.folder / "valkey.sock")) as redis,
+        console.begun(*words) as process,
+    ):
+        job = Queue("control", connection=redis).enqueue(hang_in_a_thread)
+        wait_until(lambda: job.get_status() == "finished", 30, "the job")
+        assert process.pid in [worker.pid for worker in Worker.all(connection=redis)]
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=10)
+        assert process.returncode == 0, err
+        assert process.pid not in [worker.pid for worker in Worker.all(connection=redis)]
 
 
 def test_foreground_needs_no_queue(console, source, target, namespace, judge):

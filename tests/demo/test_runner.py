@@ -1,4 +1,4 @@
-"""The runner: one end for all, in order, whatever the programs do."""
+"""The runner: what dies is started again; one end for all, in order, whatever the programs do."""
 
 import fcntl
 import os
@@ -10,6 +10,8 @@ import sys
 import termios
 import textwrap
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from tcrconsole.runner import PROJECT
 from tests.support import left_running, wait_until
 
 FOREVER = "while :; do sleep 0.1; done"
+OTHER = "another program"
 WEB = f"exec {sys.executable} -m http.server --bind 127.0.0.1 "
 
 
@@ -85,11 +88,67 @@ def test_a_program_tells_its_children_itself(run):
     assert "child told" not in screen()
 
 
-def test_one_that_ends_by_itself_is_named_and_ends_the_others(run):
-    process, screen = run({"worker": "sleep 0.5; exit 3"}, {"queue": FOREVER})
-    assert process.wait(20) == 1
-    assert "worker stopped (rc=3)" in screen()
-    assert "worker ended by itself, so everything ends" in screen()
+@pytest.mark.parametrize(("name", "base"), [("worker", {"queue": FOREVER}), ("queue", {})])
+def test_one_that_ends_by_itself_is_named_and_started_again(run, tmp_path, name, base):
+    """After a second, then after two; the others live on meanwhile."""
+    dying = f"echo $$ >> {tmp_path}/pids; exec sleep 1000"
+    other = f"echo {OTHER} $$; {FOREVER}"
+    programs, base = ({name: dying, "other": other}, base) if base else ({"other": other}, {name: dying})
+    process, screen = run(programs, base)
+    for pause in (1, 2):
+        wait_until(partial(_has_started, tmp_path, pause), 20, "the start")
+        os.kill(_pids(tmp_path)[-1], signal.SIGKILL)
+        told = f"{name} ended by itself (killed by SIGKILL); started again in {pause} s."
+        wait_until(partial(_is_shown, screen, told), 5, told)
+        killed_at = time.monotonic()
+    wait_until(partial(_has_started, tmp_path, 3), 20, "the third start")
+    assert 1.5 < time.monotonic() - killed_at < 5
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    assert screen().count(f"| {OTHER}") == 1
+
+
+def test_what_a_dead_program_leaves_behind_is_not_doubled(run, tmp_path):
+    child = f"echo $$ >> {tmp_path}/pids; {FOREVER}"
+    process, screen = run({"worker": f"sh -c {shlex.quote(child)} & echo parent $$ its child $!; wait"}, {})
+    wait_until(lambda: "parent" in screen() and _pids(tmp_path), 20)
+    os.kill(int(screen().partition("parent ")[2].split()[0]), signal.SIGKILL)
+    wait_until(lambda: len(_pids(tmp_path)) == 2, 20, "the second child")
+    children = [line for line in left_running(f"RUNNER_TEST={tmp_path}") if line.startswith("sh -c echo")]
+    assert len(children) == 1, "the first child lives on beside the second one"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize(("programs", "base"), [({"worker": "exit 3"}, {}), ({}, {"queue": "exit 3"})])
+def test_one_that_cannot_run_ends_everything_with_a_sentence(run, programs, base):
+    process, screen = run(programs, base)
+    assert process.wait(60) == 1
+    (name,) = programs or base
+    assert screen().count(f"{name} started (pid=") == 5
+    assert f"{name} ended by itself (exit status 3) within 10 s of its start, 5 times in a row" in screen()
+    assert "so everything ends" in screen()
+    assert "web stopped (rc=-15)" in screen()
+
+
+def test_a_restart_that_is_pending_when_the_end_is_asked_for_does_not_happen(run, tmp_path):
+    process, screen = run({"worker": f"echo $$ >> {tmp_path}/pids; exit 3"}, {"queue": FOREVER})
+    wait_until(lambda: "welcome" in screen() and "started again in 4 s" in screen(), 20)
+    process.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    assert process.wait(10) == 0
+    assert time.monotonic() - begin < 3, "the end waited for the restart"
+    assert len(_pids(tmp_path)) == 3
+
+
+def test_programs_end_when_the_runner_itself_is_killed(run, tmp_path):
+    """Nobody is left to end them, so the system tells them, and they may still hand back their work."""
+    worker = f"trap 'touch {tmp_path}/handed-back; exit' TERM; {FOREVER}"
+    process, screen = run({"worker": worker}, {"queue": FOREVER})
+    wait_until(lambda: "welcome" in screen(), 20)
+    process.kill()
+    wait_until(lambda: left_running(f"RUNNER_TEST={tmp_path}") == [], 10, "the end of everything")
+    assert (tmp_path / "handed-back").exists(), "the worker was killed"
 
 
 def test_one_that_does_not_obey_is_killed_in_time(run):
@@ -153,13 +212,18 @@ def test_a_closed_terminal_ends_everything(run, tmp_path):
     assert (tmp_path / "handed-back").exists(), "the worker was killed"
 
 
-def test_a_watcher_that_was_killed_holds_nothing_up(run):
-    process, screen = run({"worker": FOREVER}, {"queue": FOREVER})
-    wait_until(lambda: "welcome" in screen(), 20)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGKILL)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 0
+def _is_shown(screen: Callable[[], str], words: str) -> bool:
+    return words in screen()
+
+
+def _has_started(folder: Path, times: int) -> bool:
+    return len(_pids(folder)) == times
+
+
+def _pids(folder: Path) -> list[int]:
+    """Those that programs wrote down at their starts."""
+    path = folder / "pids"
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
 def _read_until(file: int, words: bytes) -> None:
