@@ -17,7 +17,8 @@ from typing import Self
 @dataclass(frozen=True)
 class Answer:
     """One HTTP answer. `cut`: close the connection after so many bytes of the body. `wait`: answer only when the
-    fake is stopped or its `release` event is set. `stall`: wait likewise after so many bytes of the body."""
+    fake is stopped or its `release` event is set. `stall`: wait likewise after so many bytes of the body. `repeat`: the
+    body is sent so many times."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -25,6 +26,7 @@ class Answer:
     cut: int | None = None
     wait: bool = False
     stall: int = 0
+    repeat: int = 1
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.wait:
             self.server.fake.release.wait(30)
         self.send_response(answer.status)
-        headers = {"Content-Length": str(len(answer.body)), **answer.headers}
+        headers = {"Content-Length": str(len(answer.body) * answer.repeat), **answer.headers}
         for name, value in headers.items():
             for line in value.split("\n"):
                 self.send_header(name, line)
@@ -158,7 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body[: answer.stall])
             self.server.fake.release.wait(30)
         elif self.command != "HEAD":
-            self.wfile.write(answer.body if answer.cut is None else answer.body[: answer.cut])
+            for _ in range(answer.repeat):
+                self.wfile.write(answer.body if answer.cut is None else answer.body[: answer.cut])
         if answer.cut is not None:
             self.wfile.flush()
             self.close_connection = True
