@@ -70,7 +70,8 @@ def owned(part: TaskPart) -> QuerySet[TaskPart]:
 
 def settle(repository_id: int) -> None:
     """Gives a repository the status that its parts say, in the transaction that changed one of them."""
-    row = TaskRepository.objects.select_for_update().get(pk=repository_id)
+    # Not the key: others may be adding resources to the repository, and wait for it themselves.
+    row = TaskRepository.objects.select_for_update(no_key=True).get(pk=repository_id)
     if row.status not in OPEN:
         return
     parts = TaskPart.objects.filter(repository=row)
@@ -92,13 +93,22 @@ def _end_of(row: TaskRepository) -> Status:
 
 
 def count(repository: TaskRepository, numbers: Mapping[str, int]) -> None:
-    """Adds to the counts of the repository and, as far as it has them, of the task; in the caller's transaction."""
+    """Adds to the counts of the repository, in the caller's transaction."""
+    _add(TaskRepository.objects.filter(pk=repository.pk), numbers)
+
+
+def count_in_task(task_id: int, numbers: Mapping[str, int]) -> None:
+    """Adds to the counts of the task, as far as it has them, in the caller's transaction: after all its repositories.
+
+    Who held the task while waiting for a repository would wait for one who holds that and waits for the task.
+    """
+    _add(SyncTask.objects.filter(pk=task_id), {name: numbers.get(name, 0) for name in SyncTask.FIELDS})
+
+
+def _add(row: QuerySet[Any], numbers: Mapping[str, int]) -> None:
     changed = {name: F(name) + number for name, number in numbers.items() if number}
     if changed:
-        TaskRepository.objects.filter(pk=repository.pk).update(**changed)
-    of_task = {name: change for name, change in changed.items() if name in SyncTask.FIELDS}
-    if of_task:
-        SyncTask.objects.filter(pk=repository.task_id).update(**of_task)
+        row.update(**changed)
 
 
 def give_back(token: str) -> None:
@@ -130,7 +140,7 @@ def _lose(parts: QuerySet[TaskPart], error: OciError) -> bool:
 
 def _release(parts: QuerySet[TaskPart], **changes: Any) -> None:
     with transaction.atomic():
-        for part in parts.select_for_update().order_by("pk"):
+        for part in parts.select_for_update().order_by("repository_id", "pk"):
             TaskPart.objects.filter(pk=part.pk).update(claim="", **changes)
             if part.repository_id:
                 settle(part.repository_id)
@@ -162,7 +172,9 @@ def _fail_resources(repository: TaskRepository, tags: list[str] | None, error: O
     )
     unplanned = 0 if repository.listed and tags else len(tags or [""])
     TaskRepository.objects.filter(pk=repository.pk).update(reason=str(error))
-    count(repository, {"planned": unplanned, "failed": len(tags or [""])})
+    numbers = {"planned": unplanned, "failed": len(tags or [""])}
+    count(repository, numbers)
+    count_in_task(repository.task_id, numbers)
 
 
 def failure_fields(error: OciError) -> dict[str, Any]:
@@ -196,7 +208,9 @@ def discard(task: SyncTask, reason: str) -> None:
 
 
 def _stop_repositories(pks: Iterable[int], reason: str) -> None:
-    rows = TaskRepository.objects.filter(pk__in=list(pks), status__in=OPEN).order_by("pk").select_for_update()
+    rows = (
+        TaskRepository.objects.filter(pk__in=list(pks), status__in=OPEN).order_by("pk").select_for_update(no_key=True)
+    )
     idle = [row.pk for row in rows if not row.parts.exclude(claim="").exists()]
     ended: dict[str, Any] = {"status": Status.STOPPED, "reason": reason, "next_try_at": None, "digest_tags": []}
     TaskRepository.objects.filter(pk__in=idle).update(**ended)

@@ -63,7 +63,8 @@ def run_slice(
     task.refresh_from_db()
     if not task.is_open or (task.stop_requested and finish(task)):
         return False
-    if claims.owners(task) >= task.parallelism:
+    if not claims.ready(task).exists() or claims.owners(task) >= task.parallelism:
+        finish(task)
         return False
     turn = _Slice(task, leaving, watch, spread, patient=patient)
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -24,7 +25,7 @@ class PutOff:
     tries: int
     since: datetime
 
-    @property
+    @cached_property
     def next_try_at(self) -> datetime:
         return timezone.now() + timedelta(seconds=self.seconds)
 
@@ -35,16 +36,17 @@ class PutOff:
 def put_off(part: TaskPart, errors: Collection[OciError]) -> PutOff | None:
     """None when waiting cannot heal it, or has been tried often or long enough.
 
-    Being asked to wait (HTTP 429) does not count as a try.
+    Being asked to wait (HTTP 429) does not count as a try; then the wait grows with the time already waited.
     """
     if not errors or not all(error.retryable for error in errors):
         return None
     now = timezone.now()
     since = part.put_off_since or now
     limited = all(isinstance(error, TooManyRequests) for error in errors)
-    too_often = part.tries + 1 >= MAX_TRIES and not limited
-    if too_often or now - since > timedelta(hours=settings.OUTAGE_HOURS):
+    tries = part.tries if limited else part.tries + 1
+    if tries >= MAX_TRIES or now - since > timedelta(hours=settings.OUTAGE_HOURS):
         return None
     told = max(error.retry_after or 0.0 for error in errors)
-    backoff = min(settings.PUT_OFF_SECONDS * 3 ** min(part.tries, 8), LONGEST_WAIT.total_seconds())
-    return PutOff(max(told, backoff), part.tries + 1, since)
+    waited = (now - since).total_seconds()
+    backoff = min(max(settings.PUT_OFF_SECONDS * 3**part.tries, waited / 2), LONGEST_WAIT.total_seconds())
+    return PutOff(max(told, backoff), tries, since)

@@ -1,5 +1,6 @@
 """Writing down what a run tells: counts, resources worth a row, deliveries, log lines, and what is left to do."""
 
+from collections import Counter
 from collections.abc import Iterable
 from time import monotonic
 from typing import Any
@@ -144,9 +145,13 @@ class Recorder:
         return True
 
     def _write_totals(self, sheets: Iterable[Sheet]) -> None:
+        numbers: Counter[str] = Counter()
+        for sheet in sheets:
+            numbers.update(sheet.numbers)
+        claims.count_in_task(self._task.pk, numbers)
         lines = [line for sheet in sheets for line in sheet.lines]
         tasklog.write(self._task, lines)
-        if any(sheet.listing for sheet in sheets):
+        if any(sheet.listing or not sheet.repository.listed for sheet in sheets):
             unlisted = TaskRepository.objects.filter(task=self._task, listed=False, status__in=OPEN)
             SyncTask.objects.filter(pk=self._task.pk).update(all_planned=not unlisted.exists())
 

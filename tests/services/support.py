@@ -6,8 +6,10 @@ from threading import Barrier
 from typing import Any, TypeVar
 
 from django.db import connection
+from django.db.models import Sum
+from django.utils import timezone
 
-from sync.models import Instance, SyncRule, SyncTask, TaskRepository, Trigger
+from sync.models import Instance, SyncRule, SyncTask, TaskPart, TaskRepository, Trigger
 from sync.services.execute import run_slice
 from sync.services.trigger import open_task
 
@@ -30,19 +32,52 @@ def open_here(rule: SyncRule, **options: Any) -> SyncTask:
 def run(rule: SyncRule, **options: Any) -> SyncTask:
     """Opens a task and executes it to its end."""
     task = open_here(rule, **options)
-    run_slice(task, seconds=float("inf"))
+    while run_slice(task, seconds=float("inf")):
+        assert task.is_open
     task.refresh_from_db()
     return task
 
 
-def task_with_rows(rule: SyncRule, *names: str) -> SyncTask:
-    """A running task whose repositories are known and wait."""
+def task_with_rows(rule: SyncRule, *names: str, tags: Sequence[str] | None = None) -> SyncTask:
+    """A running task whose repositories are known and wait; `tags`: those of each, where they are listed already."""
     task = open_here(rule)
     task.start()
-    TaskRepository.objects.bulk_create(TaskRepository(task=task, name=name, target_name=name) for name in names)
-    SyncTask.objects.filter(pk=task.pk).update(repository_count=len(names))
+    task.parts.all().delete()
+    planned = len(tags or ())
+    rows = TaskRepository.objects.bulk_create(
+        TaskRepository(task=task, name=name, target_name=name, listed=tags is not None, planned=planned)
+        for name in names
+    )
+    TaskPart.objects.bulk_create(
+        TaskPart(task=task, repository=row, tags=None if tags is None else list(tags)) for row in rows
+    )
+    SyncTask.objects.filter(pk=task.pk).update(repository_count=len(names), planned=planned * len(names))
     task.refresh_from_db()
     return task
+
+
+def work(task: SyncTask, **options: Any) -> bool:
+    """One slice, as a worker that knows nothing yet does it; `task` is as it is afterwards."""
+    more = run_slice(SyncTask.objects.get(pk=task.pk), patient=True, **options)
+    task.refresh_from_db()
+    return more
+
+
+def make_due(task: SyncTask) -> None:
+    """The time for which something of the task was put off has passed."""
+    TaskPart.objects.filter(task=task).exclude(not_before=None).update(not_before=timezone.now())
+
+
+def reached_at(instance: Instance, url: str) -> None:
+    instance.url = url
+    instance.save()
+
+
+def assert_sums_agree(task: SyncTask) -> None:
+    """What the task says is the sum of what its repositories say."""
+    task.refresh_from_db()
+    sums = task.repositories.aggregate(**{field: Sum(field, default=0) for field in SyncTask.FIELDS})
+    assert sums == {field: getattr(task, field) for field in SyncTask.FIELDS}
 
 
 def in_threads(calls: Sequence[Callable[[], Result]]) -> list[Result]:

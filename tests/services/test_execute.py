@@ -9,7 +9,7 @@ from tcrconsole.secrets import make_credential_key
 from tests.fakes.registry import Answer
 from tests.replication import support
 from tests.replication.support import push, some_image
-from tests.services.support import open_here, run, task_with_rows
+from tests.services.support import assert_sums_agree, open_here, reached_at, run, task_with_rows
 from tests.support import Relay
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_backoff")]
@@ -133,8 +133,7 @@ def test_a_repository_that_cannot_be_listed_is_never_a_hundred_percent(rule, nam
         push(source, f"{namespace}/{name}", "v1", some_image())
     with Relay(source) as relay:
         relay.script("GET", f"/v2/{namespace}/closed/tags/list", Answer(403))
-        rule.source.url = relay.url
-        rule.source.save()
+        reached_at(rule.source, relay.url)
         task = run(rule)
     assert (task.status, task.copied, task.failed, task.success_percent) == (Status.PARTIAL, 1, 1, 50)
 
@@ -142,80 +141,39 @@ def test_a_repository_that_cannot_be_listed_is_never_a_hundred_percent(rule, nam
 def test_a_source_that_lists_nothing_to_us_fails_the_task_with_the_next_step(rule, source):
     with Relay(source) as relay:
         relay.script("GET", "/v2/_catalog", Answer(401))
-        rule.source.url = relay.url
-        rule.source.save()
+        reached_at(rule.source, relay.url)
         task = run(rule)
     assert (task.status, task.repository_count, task.success_percent) == (Status.FAILED, None, None)
     assert "Source guangzhou: cannot list the repositories" in task.reason
     assert "name the repositories instead" in task.reason
 
 
-def test_stop_ends_a_running_task_soon(rule, namespace, source, target, judge, settings, monkeypatch):
-    monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
-    settings.RESOURCES_AT_ONCE = 2
-    pushed = {f"v{number}": push(source, f"{namespace}/web", f"v{number}", some_image()) for number in range(40)}
-
-    def stop_after_the_first(seen: SyncTask) -> None:
-        if seen.copied and not seen.stop_requested:
-            seen.stop_requested = True
-            SyncTask.objects.filter(pk=seen.pk).update(stop_requested=True)
-
-    task = open_here(rule)
-    assert run_slice(task, watch=stop_after_the_first) is False
-    task.refresh_from_db()
-    assert task.status == Status.STOPPED
-    assert 0 < task.copied < 40
-    row = task.repositories.get()
-    assert (row.status, row.claim) == (Status.STOPPED, "")
-    copied = set(row.resources.filter(outcome="copied").values_list("tag", flat=True))
-    assert len(copied) == task.copied
-    assert {tag for tag in pushed if judge.digest(target, f"{namespace}/web:{tag}")} == copied
-
-
-@pytest.mark.timeout(30)
-def test_stop_is_heard_while_the_source_is_listed(rule, namespace, source, monkeypatch):
-    """A catalog without end: only the stop ends it."""
-    monkeypatch.setattr("sync.services.execute.STOP_ASKED_EVERY_SECONDS", 0)
-    task = open_here(rule)
-    SyncTask.objects.filter(pk=task.pk).update(stop_requested=True)
-    with Relay(source) as relay:
-
-        def page(request):
-            number = len(relay.requests)
-            link = f"</v2/_catalog?page={number}>; rel=next"
-            return Answer(200, {"Link": link}, f'{{"repositories": ["{namespace}/r{number}"]}}'.encode())
-
-        relay.script("GET", "/v2/_catalog", page)
-        rule.source.url = relay.url
-        rule.source.save()
-        task = SyncTask.objects.get(pk=task.pk)
-        task.stop_requested = False
-        assert run_slice(task) is False
-        assert len(relay.requests) < 10
-    task.refresh_from_db()
-    assert task.status == Status.STOPPED
-
-
-def test_a_worker_that_leaves_keeps_what_it_copied(rule, namespace, source, settings, monkeypatch):
-    """Its claims go back uncounted, and who goes on comes to the right totals."""
+def test_a_worker_that_leaves_keeps_what_it_wrote(rule, namespace, source, settings, monkeypatch):
+    """Its claims go back uncounted, and who goes on asks about the rest only."""
     monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
     settings.RESOURCES_AT_ONCE = 2
     images = [push(source, f"{namespace}/web", f"v{number}", some_image()) for number in range(20)]
-    broken = push_broken(source, f"{namespace}/web", "broken")
+    push_broken(source, f"{namespace}/web", "broken")
     task = open_here(rule)
     seen = []
     assert run_slice(task, watch=lambda now: seen.append(now.copied), leaving=lambda: bool(seen and seen[-1] > 2))
-    row = task.repositories.get()
-    assert (row.status, row.claim, row.attempts) == (Status.WAITING, "", 0)
-    first = row.resources.filter(outcome="copied").count()
-    assert 2 < first < 20
-    push(source, f"{namespace}/web", "broken", support.some_chart())
-    assert run_slice(task) is False
+    row, part = task.repositories.get(), task.parts.get()
+    assert (row.status, row.planned, row.failed) == (Status.WAITING, 21, 1)
+    assert (part.claim, part.lost_owners) == ("", 0)
+    done = set(row.resources.values_list("tag", flat=True))
+    assert 3 < len(done) < 21
+    assert set(part.tags) == {"broken", *(f"v{number}" for number in range(20))} - done
+    with Relay(source) as relay:
+        reached_at(rule.source, relay.url)
+        assert run_slice(SyncTask.objects.get(pk=task.pk)) is False
+        asked = {one.target.rpartition("/")[2] for one in relay.received("HEAD", f"/v2/{namespace}/web/manifests/")}
+        assert asked == set(part.tags)
+        assert relay.received("GET", f"/v2/{namespace}/web/tags/list") == []
     task.refresh_from_db()
-    assert (task.status, task.copied, task.unchanged, task.failed) == (Status.SUCCEEDED, 21, 0, 0)
-    assert TaskResource.objects.filter(repository__task=task, outcome="copied").count() == 21
-    assert broken.digest not in TaskResource.objects.values_list("digest", flat=True)
+    assert (task.status, task.planned, task.copied, task.unchanged, task.failed) == (Status.PARTIAL, 21, 20, 0, 1)
+    assert TaskResource.objects.filter(repository__task=task).count() == 21
     assert task.moved_bytes >= sum(len(blob.data) for image in images for blob in image.blobs)
+    assert_sums_agree(task)
 
 
 @pytest.mark.timeout(20)
@@ -229,7 +187,7 @@ def test_a_worker_that_leaves_claims_nothing_more(rule, namespace, source, setti
     assert run_slice(
         task, watch=lambda now: seen.append(now.copied), leaving=lambda: bool(seen and seen[-1]), seconds=60
     )
-    assert task.repositories.filter(heartbeat_at=None, status=Status.WAITING).count() >= 3
+    assert task.parts.filter(heartbeat_at=None, repository__status=Status.WAITING).count() >= 3
 
 
 def test_a_worker_that_leaves_while_the_source_is_listed_ends_nothing(rule, namespace, source):
@@ -262,6 +220,7 @@ def test_a_credential_that_is_lost_on_the_way_ends_the_task_with_its_sentence(ru
     assert not run_slice(SyncTask.objects.get(pk=task.pk))
     task.refresh_from_db()
     assert task.status == Status.FAILED
-    assert "CREDENTIAL_KEYS" in task.reason
-    assert task.repositories.get().status == Status.FAILED
+    row = task.repositories.get()
+    assert row.status == Status.FAILED
+    assert "CREDENTIAL_KEYS" in row.reason
     assert (task.planned, task.failed) == (1, 1)

@@ -2,22 +2,18 @@
 
 import pytest
 
-from sync.models import Status, SyncTask, TaskRepository
+from sync.models import Status, SyncTask, TaskPart, TaskRepository
+from sync.oci.errors import OciError
 from sync.services import claims, execute
 from sync.services.execute import run_slice
 from sync.services.record import Recorder
 from tcrconsole.secrets import make_credential_key
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.replication.support import push, some_image
-from tests.services.support import open_here, run, task_with_rows
+from tests.services.support import assert_sums_agree, open_here, reached_at, run, task_with_rows
 from tests.support import Relay
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_backoff")]
-
-
-def reached_at(instance, url):
-    instance.url = url
-    instance.save()
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
@@ -92,16 +88,20 @@ def broken(*_, **__):
 
 
 @pytest.mark.parametrize("where", ["sync.services.record._write_resources", "sync.services.record.Recorder.record"])
-def test_a_fault_of_our_own_gives_back_what_was_claimed_and_ends_after_three(where, rule, namespace, source, caplog):
+def test_a_fault_of_our_own_gives_back_what_was_claimed_and_ends_after_three(
+    where, rule, namespace, source, caplog, monkeypatch
+):
+    monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 60)
     for name in ("api", "web"):
         push(source, f"{namespace}/{name}", "v1", some_image())
     task = open_here(rule)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(where, broken)
-        for attempt in range(1, claims.MAX_ATTEMPTS):
+        for lost in range(1, claims.MAX_LOST_OWNERS):
             assert run_slice(task) is True
-            assert set(task.repositories.values_list("status", "claim")) == {(Status.WAITING, "")}
-            assert max(task.repositories.values_list("attempts", flat=True)) == attempt
+            assert set(task.repositories.values_list("status", flat=True)) == {Status.WAITING}
+            assert set(task.parts.values_list("claim", flat=True)) == {""}
+            assert max(task.parts.values_list("lost_owners", flat=True)) == lost
         while task.is_open:
             run_slice(task)
     task.refresh_from_db()
@@ -110,6 +110,7 @@ def test_a_fault_of_our_own_gives_back_what_was_claimed_and_ends_after_three(whe
     assert {row.status for row in rows} == {Status.FAILED}
     assert all("An unexpected fault in the console (ValueError)" in row.reason for row in rows)
     assert "a fault of our own" in caplog.text
+    assert_sums_agree(task)
     healthy = run(rule)
     assert (healthy.status, healthy.copied + healthy.unchanged) == (Status.SUCCEEDED, 2)
 
@@ -125,14 +126,38 @@ def test_a_fault_that_passes_leaves_no_trace(rule, namespace, source):
     assert (task.status, task.planned, task.failed, task.success_percent) == (Status.SUCCEEDED, 1, 0, 100)
 
 
-@pytest.mark.parametrize("where", ["plan_repositories", "reach", "list_repositories"])
-def test_a_fault_of_our_own_before_planning_fails_the_task_at_once(where, rule, namespace, source, monkeypatch):
+@pytest.mark.parametrize("where", ["plan_repositories", "list_repositories"])
+def test_a_fault_of_our_own_while_planning_ends_the_task_after_three(where, rule, namespace, source, monkeypatch):
     push(source, f"{namespace}/web", "v1", some_image())
     task = open_here(rule)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execute, where, broken)
+        for lost in range(1, claims.MAX_LOST_OWNERS):
+            assert run_slice(task) is True
+            assert task.parts.get().lost_owners == lost
         assert run_slice(task) is False
     task.refresh_from_db()
+    assert (task.status, task.repository_count) == (Status.FAILED, None)
+    assert "An unexpected fault in the console (ValueError)" in task.reason
+    assert run(rule).copied == 1
+
+
+def test_a_fault_while_planning_that_passes_leaves_no_trace(rule, namespace, source, monkeypatch):
+    push(source, f"{namespace}/web", "v1", some_image())
+    task = open_here(rule)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execute, "list_repositories", broken)
+        assert run_slice(task) is True
+    assert run_slice(task) is False
+    assert (task.status, task.copied, task.reason) == (Status.SUCCEEDED, 1, "")
+
+
+def test_a_fault_of_our_own_before_anything_is_claimed_fails_the_task_at_once(rule, namespace, source, monkeypatch):
+    push(source, f"{namespace}/web", "v1", some_image())
+    task = open_here(rule)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execute, "reach", broken)
+        assert run_slice(task) is False
     assert task.status == Status.FAILED
     assert "An unexpected fault in the console (ValueError)" in task.reason
     assert run(rule).copied == 1
@@ -148,12 +173,13 @@ def test_a_fault_before_anything_is_claimed_does_not_come_for_ever(rule, monkeyp
         assert turns < 10
     task.refresh_from_db()
     assert (task.status, task.planned, task.failed) == (Status.FAILED, 1, 1)
-    assert "An unexpected fault in the console" in task.reason
-    assert task.repositories.get().status == Status.FAILED
+    row = task.repositories.get()
+    assert row.status == Status.FAILED
+    assert "An unexpected fault in the console" in row.reason
 
 
-def test_giving_up_after_a_hand_back_counts_what_waits_anew(rule, namespace, source, settings, monkeypatch):
-    """The counts of the owner who left are no longer those of the row that fails."""
+def test_giving_up_after_a_hand_back_fails_just_what_is_left(rule, namespace, source, settings, monkeypatch):
+    """What the owner who left has written stays as it is."""
     monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
     settings.RESOURCES_AT_ONCE = 2
     for number in range(20):
@@ -161,36 +187,39 @@ def test_giving_up_after_a_hand_back_counts_what_waits_anew(rule, namespace, sou
     task = open_here(rule)
     seen: list[int] = []
     assert run_slice(task, watch=lambda now: seen.append(now.copied), leaving=lambda: bool(seen and seen[-1] > 2))
-    assert TaskRepository.objects.get().copied > 2
+    copied = TaskRepository.objects.get().copied
+    assert 2 < copied < 20
     rule.source.username, rule.source.password = "robot", "secret"
     rule.source.save()
     settings.CREDENTIAL_KEYS = [make_credential_key()]
     assert run_slice(SyncTask.objects.get(pk=task.pk)) is False
     task.refresh_from_db()
-    assert task.status == Status.FAILED
-    assert (task.planned, task.done, task.failed, task.success_percent) == (1, 1, 1, 0)
-    assert task.moved_bytes > 0
+    assert (task.status, task.planned, task.copied, task.failed) == (Status.PARTIAL, 20, copied, 20 - copied)
+    assert task.success_percent == copied * 100 // 20
+    assert_sums_agree(task)
 
 
-def test_a_row_that_falls_with_counts_written_stays_below_a_hundred_percent(rule):
-    task = task_with_rows(rule, "prod/web")
-    TaskRepository.objects.update(
-        status=Status.SYNCHRONIZING, claim="owner", attempts=claims.MAX_ATTEMPTS, planned=3, copied=3
-    )
-    claims.fall("owner", "A fault.")
+def test_a_part_that_falls_with_counts_written_stays_below_a_hundred_percent(rule):
+    task = task_with_rows(rule, "prod/web", tags=["v1", "v2", "v3", "v4"])
+    for counts in (TaskRepository, SyncTask):
+        counts.objects.update(copied=3)
+    TaskPart.objects.update(claim="owner", lost_owners=claims.MAX_LOST_OWNERS - 1, tags=["v4"])
+    assert claims.fall("owner", OciError("A fault."))
     assert execute.finish(task)
     assert (task.planned, task.copied, task.failed, task.success_percent) == (4, 3, 1, 75)
     assert task.status == Status.PARTIAL
+    assert_sums_agree(task)
 
 
 def test_a_fall_takes_nothing_from_others(rule):
     task = task_with_rows(rule, "prod/a", "prod/b")
     for token in ("mine", "theirs"):
-        row = claims.claim_next(task, token)
-        assert row is not None
-        Recorder(task, token).open(row)
-    claims.fall("mine", "A fault.")
-    assert dict(task.repositories.values_list("claim", "status")) == {
-        "": Status.WAITING,
-        "theirs": Status.SYNCHRONIZING,
-    }
+        part = claims.claim_next(task, token)
+        assert part is not None
+        Recorder(task, token, patient=True).open(part)
+    assert claims.fall("mine", OciError("A fault."))
+    assert not claims.fall("mine", OciError("A fault."))
+    assert sorted(task.parts.values_list("claim", "lost_owners", "repository__status")) == [
+        ("", 1, Status.WAITING),
+        ("theirs", 0, Status.SYNCHRONIZING),
+    ]

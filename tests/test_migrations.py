@@ -1,0 +1,35 @@
+"""What migrations do to data that is there."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+TASK = {"snapshot": {}, "trigger": "manual"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tasks_that_were_open_under_the_earlier_division_of_work_begin_again():
+    executor = MigrationExecutor(connection)
+    newest = executor.loader.graph.leaf_nodes()
+    old = executor.migrate([("sync", "0001_initial")]).apps
+    try:
+        ended, running = (_with_a_repository(old, status) for status in ("succeeded", "synchronizing"))
+    finally:
+        executor = MigrationExecutor(connection)
+        new = executor.migrate(newest).apps
+    task, part, repository = (new.get_model("sync", name) for name in ("SyncTask", "TaskPart", "TaskRepository"))
+    begun = task.objects.get(pk=running)
+    assert (begun.status, begun.repository_count, begun.planned, begun.copied) == ("synchronizing", None, 0, 0)
+    assert list(part.objects.values_list("task", "repository", "tags", "claim")) == [(running, None, None, "")]
+    assert list(repository.objects.values_list("task", "copied")) == [(ended, 2)]
+    assert task.objects.get(pk=ended).copied == 2
+
+
+def _with_a_repository(apps: Any, status: str) -> int:
+    counts = {"planned": 3, "copied": 2}
+    task = apps.get_model("sync", "SyncTask").objects.create(**TASK, status=status, repository_count=1, **counts)
+    repositories = apps.get_model("sync", "TaskRepository").objects
+    repositories.create(task=task, name="prod/web", target_name="prod/web", status=status, **counts)
+    return int(task.pk)
