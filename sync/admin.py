@@ -11,7 +11,17 @@ from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from sync.models import Delivery, Instance, Notification, SyncRule, SyncTask, TaskRepository, TaskResource
+from sync.models import (
+    Delivery,
+    Instance,
+    LogLine,
+    Notification,
+    SyncRule,
+    SyncTask,
+    TaskPart,
+    TaskRepository,
+    TaskResource,
+)
 from sync.services import configure
 
 COUNTED_ROWS = 5000
@@ -59,8 +69,8 @@ class LargeTableAdmin(ReadOnlyAdmin):
         if not term:
             return queryset, False
         rows = self.model._default_manager.order_by()
-        first, *others = [rows.filter(way).values("pk") for way in self.ways(term)]
-        return queryset.filter(pk__in=first.union(*others)), False
+        found = [rows.filter(way).values("pk") for way in self.ways(term)]
+        return (queryset.filter(pk__in=found[0].union(*found[1:])) if found else queryset.none()), False
 
 
 def _with_digest(term: str) -> Iterator[Q]:
@@ -80,7 +90,7 @@ def _ids(rows: "QuerySet[Any]") -> list[int]:
 class InstanceAdmin(ReadOnlyAdmin):
     """Whoever changes where an instance is, and how it is reached, decides who gets its password: not done here."""
 
-    list_display = ("name", "region", "kind", "url", "healthy", "checked_at")
+    list_display = ("name", "region", "kind", "url", "healthy", "checked_at", "down_since")
     list_filter = ("kind", "healthy")
     search_fields = ("name", "region", "url")
     fieldsets = (
@@ -106,6 +116,7 @@ class InstanceAdmin(ReadOnlyAdmin):
             },
         ),
         ("Health", {"fields": ("checked_at", "healthy", "latency_ms", "health_reason")}),
+        ("Outage", {"fields": ("down_since", "down_reason", "next_try_at")}),
     )
 
 
@@ -173,6 +184,30 @@ class TaskResourceAdmin(LargeTableAdmin):
         if NUMBER.fullmatch(term):
             yield Q(repository__in=TaskRepository.objects.filter(task=int(term)))
         yield from _with_digest(term)
+
+
+class OfTaskAdmin(LargeTableAdmin):
+    """What is looked for by the task that it belongs to."""
+
+    search_help_text = "Task ID"
+
+    def ways(self, term: str) -> Iterator[Q]:
+        if NUMBER.fullmatch(term):
+            yield Q(task=int(term))
+
+
+@admin.register(TaskPart)
+class TaskPartAdmin(OfTaskAdmin):
+    """Who works on what: a part without a claim waits."""
+
+    list_display = ("id", "task_id", "repository", "claim", "heartbeat_at", "lost_owners", "tries", "not_before")
+    list_select_related = ("repository",)
+
+
+@admin.register(LogLine)
+class LogLineAdmin(OfTaskAdmin):
+    list_display = ("at", "task_id", "level", "repository", "message")
+    list_filter = ("level",)
 
 
 @admin.register(Delivery)

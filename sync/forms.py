@@ -21,6 +21,16 @@ EXPRESSIONS = ("repositories", "exclude_repositories", "tags", "exclude_tags")
 LIMITS = ("connect_timeout", "read_timeout", "max_connections")
 
 
+def _tell_range(form: "forms.ModelForm[Any]", name: str) -> None:
+    """One message for every number that the model does not take."""
+    low, high = (validator.limit_value for validator in cast(Any, form._meta.model._meta.get_field(name)).validators)
+    said = f"Enter a whole number from {low} to {high}."
+    field = form.fields[name]
+    field.help_text = f"{field.help_text} {low} to {high}."
+    field.widget.attrs.update(min=low, max=high)
+    field.error_messages.update(dict.fromkeys(("required", "invalid", "min_value", "max_value"), said))
+
+
 class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
     """The stored password is never shown: a blank field leaves it as it is."""
 
@@ -67,16 +77,7 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
         else:
             del self.fields["remove_password"]
         for name in LIMITS:
-            self._tell_range(name)
-
-    def _tell_range(self, name: str) -> None:
-        """One message for every number that the model does not take."""
-        low, high = (validator.limit_value for validator in cast(Any, Instance._meta.get_field(name)).validators)
-        said = f"Enter a whole number from {low} to {high}."
-        field = self.fields[name]
-        field.help_text = f"{field.help_text} {low} to {high}."
-        field.widget.attrs.update(min=low, max=high)
-        field.error_messages.update(dict.fromkeys(("required", "invalid", "min_value", "max_value"), said))
+            _tell_range(self, name)
 
     @property
     def has_stored_password(self) -> bool:
@@ -172,6 +173,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             "target_namespace",
             "overwrite",
             "with_referrers",
+            "parallelism",
         )
         help_texts = {
             "repositories": "Regular expression. Blank: all repositories of the namespace.",
@@ -193,12 +195,14 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             "exclude_tags": "Exclude tags",
             "target": "Target instance",
             "target_namespace": "Target namespace",
+            "parallelism": "Workers at once",
         }
 
     def __init__(self, *args: Any, targets: QuerySet[Instance], namespaces: Namespaces, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             del self.fields["sync_now"]
+        _tell_range(self, "parallelism")
         self._offer_targets(targets)
         self._offer_namespaces(namespaces)
         for name in EXPRESSIONS:

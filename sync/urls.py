@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from sync.views import instances, rules, tasks
+from sync.views import instances, log, rules, tasks
 
 urlpatterns = [
     path("", instances.home, name="home"),
@@ -20,6 +20,9 @@ urlpatterns = [
     path("i/<str:instance>/rules/<str:name>/delete/", rules.rule_delete, name="rule-delete"),
     path("i/<str:instance>/tasks/<int:task_id>/", tasks.task_page, name="task"),
     path("i/<str:instance>/tasks/<int:task_id>/stop/", tasks.task_stop, name="task-stop"),
+    path("i/<str:instance>/tasks/<int:task_id>/retry/", tasks.task_retry, name="task-retry"),
+    path("i/<str:instance>/tasks/<int:task_id>/log/", log.task_log, name="task-log"),
+    path("i/<str:instance>/tasks/<int:task_id>/log.txt", log.task_log_text, name="task-log-text"),
     path(
         "i/<str:instance>/tasks/<int:task_id>/repositories/<int:repository_id>/",
         tasks.repository_page,

@@ -112,5 +112,7 @@ class Relay(FakeRegistry):
         with closing(HTTPConnection(self._host, timeout=30)) as connection:
             connection.request(request.method, request.target, request.body, dict(request.headers))
             answer = connection.getresponse()
-            kept = {name: value for name, value in answer.getheaders() if name not in ("Date", "Connection")}
+            # The body is read whole: its length is told anew.
+            dropped = ("Date", "Connection", "Transfer-Encoding")
+            kept = {name: value for name, value in answer.getheaders() if name not in dropped}
             return Answer(answer.status, kept, answer.read())

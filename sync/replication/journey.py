@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sync.oci.errors import Cancelled
 from sync.replication.lease import Lease
 
 
@@ -28,6 +29,11 @@ class Journey:
     manifests: int = 0
     sent: set[str] = field(default_factory=set)
     referrers_seen: set[str] = field(default_factory=set)
+
+    def check_lease(self) -> None:
+        """To be called before each write: whoever took over may have brought something newer. Raises Cancelled."""
+        if not self.lease.holds():
+            raise Cancelled("the worker was taken for dead, another goes on")
 
     def moved(self, count: int) -> None:
         self.moved_bytes += count

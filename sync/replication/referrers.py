@@ -84,6 +84,7 @@ class Referrers:
             else:
                 wanted = merge_index(present, self._index_entries(journey, found))
             if present is None or wanted.digest != present.digest:
+                journey.check_lease()
                 self._target.put_manifest(journey.target_repository, tag, wanted)
                 journey.manifests += 1
 

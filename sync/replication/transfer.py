@@ -10,7 +10,7 @@ from functools import partial
 from time import monotonic
 
 from sync.oci.client import Client
-from sync.oci.errors import Cancelled, Denied, InvalidManifest, ManifestTooLarge, Unauthorized
+from sync.oci.errors import Denied, InvalidManifest, ManifestTooLarge, Unauthorized
 from sync.oci.manifest import Manifest
 from sync.oci.reference import digest_tags
 from sync.replication.blobs import Blobs, Hints
@@ -65,9 +65,6 @@ class Transfer:
             self._bring_referrers(journey, root)
         if not self._overwrite and (decision.blind or monotonic() - began > LOOK_AGAIN_SECONDS):
             self._look_again(journey, decision)
-        if not journey.lease.holds():
-            # Whoever took over may have brought a newer digest: the tag must not go back.
-            raise Cancelled("the worker was taken for dead, another goes on")
         self._write(journey, decision.tag, root)
 
     def _look_again(self, journey: Journey, decision: Decision) -> None:
@@ -129,5 +126,6 @@ class Transfer:
         if journey.manifests >= MAX_MANIFESTS:
             raise ManifestTooLarge(f"more than {MAX_MANIFESTS} manifests hang on one tag", side="source")
         with self._turns[journey.target_repository, manifest.digest]:
+            journey.check_lease()
             self._target.put_manifest(journey.target_repository, reference, manifest)
         journey.manifests += 1

@@ -255,7 +255,9 @@ def plan_repositories(part: TaskPart, spec: Spec, chosen: Mapping[str, Sequence[
         parts = [TaskPart(task=task, repository=row, tags=chosen[row.name]) for row in rows]
         TaskPart.objects.bulk_create(parts, batch_size=500)
         SyncTask.objects.filter(pk=task.pk).update(repository_count=len(rows), all_planned=not rows)
-        tasklog.say(task, tasklog.INFO, f"{len(rows)} repositories match.")
+        tasklog.say(
+            task, tasklog.INFO, "1 repository matches." if len(rows) == 1 else f"{len(rows)} repositories match."
+        )
 
 
 @lru_cache(maxsize=64)

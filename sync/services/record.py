@@ -149,7 +149,7 @@ class Recorder:
         for sheet in sheets:
             numbers.update(sheet.numbers)
         claims.count_in_task(self._task.pk, numbers)
-        lines = [line for sheet in sheets for line in sheet.lines]
+        lines = sorted((line for sheet in sheets for line in sheet.lines), key=lambda line: line.at)
         tasklog.write(self._task, lines)
         if any(sheet.listing or not sheet.repository.listed for sheet in sheets):
             unlisted = TaskRepository.objects.filter(task=self._task, listed=False, status__in=OPEN)

@@ -77,7 +77,10 @@ class Sheet:
         self.numbers["planned"] += len(event.tags)
         self.came_forward = True
         self.reason = "The source has no repository of this name." if event.repository_missing else ""
-        self.say(tasklog.INFO, self.reason or f"{len(event.tags)} tags match.")
+        self.say(
+            tasklog.INFO,
+            self.reason or ("1 tag matches." if len(event.tags) == 1 else f"{len(event.tags)} tags match."),
+        )
 
     def _note_outcome(self, event: ResourceDone) -> None:
         self._done(event.tag, event.outcome)

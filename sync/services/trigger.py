@@ -118,10 +118,11 @@ def stop_task(task: SyncTask) -> bool:
     with transaction.atomic():
         asked = SyncTask.objects.filter(pk=task.pk, status__in=OPEN).update(stop_requested=True)
         task.refresh_from_db()
+        if asked:
+            tasklog.say(task, tasklog.WARNING, "Asked to stop.")
         if task.stop_waiting():
             task.parts.all().delete()
     if asked:
-        tasklog.say(task, tasklog.WARNING, "Asked to stop.")
         # What nobody works on ends here and now; owners hear of it and end the rest.
         finish(task)
     return bool(asked)

@@ -14,7 +14,10 @@ from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 from django_htmx.middleware import HtmxDetails
@@ -47,9 +50,11 @@ def page_of(request: Request, rows: "QuerySet[Row]") -> "Page[Row]":
 
 
 def poll_seconds(task: SyncTask) -> int | None:
-    """Until the next look at a task: the longer it runs, the rarer. None once it has ended."""
+    """Until the next look at a task: the longer it runs, the rarer; often while it stops. None once it ended."""
     if not task.is_open:
         return None
+    if task.stop_requested:
+        return 1
     if task.status == Status.WAITING or task.started_at is None:
         return 5
     minutes = (timezone.now() - task.started_at).total_seconds() / 60
@@ -113,9 +118,13 @@ def saved(request: Request, url: str, message: str) -> HttpResponse:
     return HttpResponseClientRedirect(url) if request.htmx else HttpResponseRedirect(url)
 
 
-def acted(request: Request, url: str, message: str) -> HttpResponse:
+def task_link(task: SyncTask, instance: str) -> SafeString:
+    return format_html('<a href="{}">Task {}</a>', reverse("task", args=[instance, task.pk]), task.pk)
+
+
+def acted(request: Request, url: str, message: str, *, refused: bool = False) -> HttpResponse:
     """What follows a button: for htmx a message, and the live part of the page looks again; else another page."""
-    messages.success(request, message)
+    messages.add_message(request, messages.ERROR if refused else messages.SUCCESS, message)
     if not wants_fragment(request):
         return HttpResponseRedirect(url)
     return trigger_client_event(render(request, "parts/_toasts.html"), "refresh")

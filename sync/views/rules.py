@@ -9,7 +9,6 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from sync import access
@@ -26,6 +25,7 @@ from sync.views.http import (
     poll_seconds_of_list,
     save_valid,
     saved,
+    task_link,
     wants_fragment,
 )
 from sync.views.layout import enter_instance
@@ -90,7 +90,7 @@ def _save_or_ask(request: Request, rule: SyncRule, title: str) -> HttpResponse:
 def _save(request: Request, form: RuleForm) -> HttpResponse:
     rule, sync_now = form.save(commit=False), form.cleaned_data.get("sync_now", False)
     task = configure.save_rule(rule, actor=request.user.get_username(), sync_now=sync_now)
-    started = format_html(" {} copies what is there now.", _link(task, rule.source.name)) if task else ""
+    started = format_html(" {} copies what is there now.", task_link(task, rule.source.name)) if task else ""
     message = format_html("Rule {} is saved.{}", rule.name, started)
     return saved(request, reverse("rules", args=[rule.source.name]), message)
 
@@ -110,14 +110,14 @@ def rule_switch(request: Request, instance: str, name: str) -> HttpResponse:
 def rule_sync(request: Request, instance: str, name: str) -> HttpResponse:
     """Starts a run at once, of a disabled rule too; shows the one that waits or runs already."""
     rule = access.get_rule_or_404(request.user, instance, name)
-    opened = trigger.open_task(rule, Trigger.MANUAL, actor=request.user.get_username())
+    try:
+        opened = trigger.open_task(rule, Trigger.MANUAL, actor=request.user.get_username())
+    except SyncRule.DoesNotExist:
+        gone = f"Rule {name} was deleted a moment ago: nothing was started."
+        return acted(request, reverse("rules", args=[instance]), gone, refused=True)
     words = "{} synchronizes rule {}." if opened.created else "{} is already synchronizing rule {}."
-    message = format_html(words, _link(opened.task, instance), name)
+    message = format_html(words, task_link(opened.task, instance), name)
     return acted(request, reverse("task", args=[instance, opened.task.pk]), message)
-
-
-def _link(task: SyncTask, instance: str) -> SafeString:
-    return format_html('<a href="{}">Task {}</a>', reverse("task", args=[instance, task.pk]), task.pk)
 
 
 def rule_delete(request: Request, instance: str, name: str) -> HttpResponse:

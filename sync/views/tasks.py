@@ -1,17 +1,29 @@
-"""Pages of tasks: progress, what became of each repository and resource, Stop."""
+"""Pages of tasks: progress, what became of each repository and resource, Stop, Retry failed."""
 
 from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_safe
+from django.utils.html import format_html
+from django.views.decorators.http import require_POST, require_safe
 
 from sync import access
-from sync.models import OPEN, Status, SyncTask, TaskRepository, TaskResource
-from sync.services import trigger
-from sync.views.http import Request, acted, live_page, page_of, page_or_fragment, poll_seconds, wants_fragment
+from sync.models import OPEN, Status, SyncRule, SyncTask, TaskRepository, TaskResource
+from sync.services import trigger, waiting
+from sync.views.http import (
+    Request,
+    acted,
+    live_page,
+    page_of,
+    page_or_fragment,
+    poll_seconds,
+    task_link,
+    wants_fragment,
+)
 from sync.views.layout import enter_instance
+from sync.views.log import Log
 
+SECTION_LINES = 100
 URGENCY = {
     TaskResource.Outcome.FAILED: 0,
     TaskResource.Outcome.CONFLICT: 1,
@@ -29,21 +41,36 @@ def task_page(request: Request, instance: str, task_id: int) -> HttpResponse:
     return live_page(
         request,
         "tasks/task.html",
-        {"instance": source, "task": task, "page": page_of(request, _failed_first(task))},
+        {
+            "instance": source,
+            "task": task,
+            "wait": waiting.of_task(task),
+            "can_retry": _can_retry(task),
+            "page": page_of(request, _failed_first(task)),
+            "log": Log.newest(task, request.GET, SECTION_LINES),
+        },
         part="tasks/_progress.html",
         live_id="progress",
         seconds=poll_seconds(task),
     )
 
 
+def _can_retry(task: SyncTask) -> bool:
+    """Some of it failed, or all of it because the source could not be listed."""
+    ended_badly = task.failed or (task.status == Status.FAILED and task.repository_count is None)
+    return not task.is_open and task.rule is not None and bool(ended_badly)
+
+
 def _failed_first(task: SyncTask) -> QuerySet[TaskRepository]:
-    """Repositories with failures, then those at work, the rest, and those with nothing to do; each by name."""
+    """Repositories with failures, those that wait after one, those at work, the rest, and those with nothing to do;
+    each by name."""
     urgency = Case(
         When(status=Status.FAILED, then=Value(0)),
         When(failed__gt=0, then=Value(0)),
-        When(status=Status.SYNCHRONIZING, then=Value(1)),
-        When(status=Status.SUCCEEDED, planned=0, then=Value(3)),
-        default=Value(2),
+        When(next_try_at__isnull=False, then=Value(1)),
+        When(status=Status.SYNCHRONIZING, then=Value(2)),
+        When(status=Status.SUCCEEDED, planned=0, then=Value(4)),
+        default=Value(3),
     )
     return TaskRepository.objects.filter(task=task).order_by(urgency, "name")
 
@@ -76,3 +103,17 @@ def task_stop(request: Request, instance: str, task_id: int) -> HttpResponse:
         return acted(request, reverse("task", args=[instance, task.pk]), message)
     template = "tasks/_stop.html" if wants_fragment(request) else "tasks/stop.html"
     return render(request, template, {"instance": task.source, "task": task})
+
+
+@require_POST
+def task_retry(request: Request, instance: str, task_id: int) -> HttpResponse:
+    """Starts a task over what failed in this one; shows the one that does so already."""
+    task = access.get_task_or_404(request.user, instance, task_id)
+    try:
+        opened = trigger.retry_failed(task, actor=request.user.get_username())
+    except (trigger.NothingToRetry, SyncRule.DoesNotExist) as refusal:
+        said = str(refusal) if isinstance(refusal, trigger.NothingToRetry) else "The rule of this task was deleted."
+        return acted(request, reverse("task", args=[instance, task.pk]), said, refused=True)
+    words = "{} retries what failed in task {}." if opened.created else "{} is already at what failed in task {}."
+    message = format_html(words, task_link(opened.task, instance), task.pk)
+    return acted(request, reverse("task", args=[instance, opened.task.pk]), message)

@@ -1,13 +1,20 @@
 """Every page at two widths in two themes: pictures for people, and nothing that scrolls sideways."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import Console
+from tests.browser.support import create_rule, register, sync_and_open
+from tests.fakes.registry import Answer
+from tests.support import Relay
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
+WIDTHS, SCHEMES = (1280, 360), ("light", "dark")
 RULE = "/i/guangzhou/rules/images-to-frankfurt/"
 PAGES = {
     "login": "/login/",
@@ -35,26 +42,68 @@ def task_url(page: Page) -> str:
     return str(page.locator("tbody a").first.get_attribute("href"))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
-def test_every_page_fits(
-    page: Page, browser: Browser, console: Console, task_url: str, width: int, scheme: str
-) -> None:
+@contextmanager
+def screen_of(page: Page, browser: Browser, console: Console, width: int, scheme: str) -> Iterator[Page]:
+    """Another screen of the person who is signed in at `page`."""
     context = browser.new_context(
         storage_state=page.context.storage_state(),
         base_url=console.url,
         color_scheme=scheme,  # type: ignore[arg-type]
         viewport={"width": width, "height": 800},
     )
-    screen = context.new_page()
-    screen.goto(task_url)
-    repository_url = str(screen.locator("a[href*='/repositories/']").first.get_attribute("href"))
-    SCREENSHOTS.mkdir(exist_ok=True)
-    tasks = {"task": task_url, "task-repository": repository_url, "task-stop": f"{task_url}stop/"}
-    for name, url in (PAGES | tasks).items():
-        screen.goto(url)
-        screen.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
-        wider = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert (name, wider) == (name, 0)
-        assert (name, screen.locator("h1").count()) == (name, 1)
+    yield context.new_page()
     context.close()
+
+
+def look(screen: Page, name: str, url: str, width: int, scheme: str) -> None:
+    screen.goto(url)
+    SCREENSHOTS.mkdir(exist_ok=True)
+    screen.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+    wider = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert (name, wider) == (name, 0)
+    assert (name, screen.locator("h1").count()) == (name, 1)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_fits(
+    page: Page, browser: Browser, console: Console, task_url: str, width: int, scheme: str
+) -> None:
+    with screen_of(page, browser, console, width, scheme) as screen:
+        screen.goto(task_url)
+        repository_url = str(screen.locator("a[href*='/repositories/']").first.get_attribute("href"))
+        tasks = {"task": task_url, "task-repository": repository_url, "task-stop": f"{task_url}stop/"}
+        for name, url in (PAGES | tasks | {"task-log": f"{task_url}log/"}).items():
+            look(screen, name, url, width, scheme)
+
+
+def test_a_task_fits_whatever_becomes_of_it(page: Page, browser: Browser, console: Console) -> None:
+    """One that runs, one whose target is away, and one that failed."""
+    with Relay(console.registries["guangzhou"]) as endless, Relay(console.registries["frankfurt"]) as closed:
+        with Relay(console.registries["frankfurt"]) as gone:
+            pass
+        endless.script("GET", "/v2/prod/web/nginx/manifests/", Answer(wait=True))
+        closed.script("POST", "/v2/prod/web/", Answer(403))
+        for name, url in (("endless", endless.url), ("closed", closed.url), ("gone", gone.url)):
+            register(page, f"{name}-seen", "mars", url)
+        urls = {}
+        create_rule(page, "runs-on", source="endless-seen", Target_namespace="runs-on")
+        sync_and_open(page, "runs-on")
+        page.locator(".line", has_text="tags match").first.wait_for()
+        urls["task-running"] = page.url
+        create_rule(page, "waits", target="gone-seen (mars)")
+        sync_and_open(page, "waits")
+        page.locator("#wait").wait_for(timeout=30_000)
+        urls["task-waiting"] = page.url
+        create_rule(page, "fails", target="closed-seen (mars)")
+        sync_and_open(page, "fails")
+        page.locator(".state", has_text="Partial").wait_for(timeout=60_000)
+        urls |= {"task-failed": page.url, "task-failed-log": f"{page.url}log/?level=problems"}
+        urls |= {"instances-away": "/instances/", "rules-away": "/i/guangzhou/rules/"}
+        for width, scheme in product(WIDTHS, SCHEMES):
+            with screen_of(page, browser, console, width, scheme) as screen:
+                for name, url in urls.items():
+                    look(screen, name, url, width, scheme)
+        for name in ("task-running", "task-waiting"):
+            page.goto(f"{urls[name]}stop/")
+            page.get_by_role("button", name="Stop task").click()

@@ -1,25 +1,17 @@
-"""The main job in a browser: create a rule, press Sync, watch it succeed; then a failure, and a stop."""
+"""The main job in a browser: create a rule, press Sync, watch it succeed; then a failure, a stop, an outage."""
 
 import re
+import time
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Console
-from tests.support import Judge
+from tests.browser.support import create_rule, register, sync_and_open
+from tests.fakes.registry import Answer
+from tests.support import Judge, Relay
 
-
-def create_rule(page: Page, name: str, target: str = "frankfurt (eu-frankfurt)", **fields: str) -> None:
-    page.goto("/i/guangzhou/rules/")
-    page.get_by_role("link", name="Create").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Create Instance Synchronization Rule")
-    page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("Source namespace").select_option("prod")
-    page.get_by_label("Target instance").select_option(label=target)
-    for label, text in fields.items():
-        page.get_by_label(label.replace("_", " "), exact=False).first.fill(text)
-    page.get_by_role("button", name="OK").click()
-    expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+MANIFESTS = "/v2/prod/web/nginx/manifests/"
 
 
 def test_create_a_rule_sync_and_watch_it_succeed(page: Page, console: Console, skopeo: Path) -> None:
@@ -62,22 +54,83 @@ def test_an_ended_task_is_not_polled(page: Page) -> None:
     assert requests == []
 
 
-def test_a_failure_is_explained_down_to_the_reason(page: Page) -> None:
-    page.goto("/instances/new/")
-    page.get_by_label("Name", exact=True).fill("nowhere")
-    page.get_by_label("Region").fill("mars")
-    page.get_by_label("Address").fill("http://127.0.0.1:9")
-    page.get_by_role("button", name="Test connection").click()
-    expect(page.get_by_text("Check the address").first).to_be_visible()
-    page.get_by_role("button", name=re.compile("OK|Save|Register")).click()
-    page.get_by_role("heading", name="Instances").wait_for()
+def test_a_failure_is_explained_and_retried_when_its_cause_is_mended(page: Page, console: Console) -> None:
+    with Relay(console.registries["frankfurt"]) as target:
+        target.script("POST", "/v2/", Answer(403))
+        register(page, "closed", "mars", target.url)
+        create_rule(page, "to-closed", target="closed (mars)", Repositories="web/nginx", Tags="latest")
+        sync_and_open(page, "to-closed")
+        expect(page.locator(".state")).to_contain_text("Failed", timeout=60_000)
+        expect(page.get_by_text("Target closed").first).to_be_visible()
+        expect(page.locator("#log-tail")).to_have_text("End of the log.", timeout=10_000)
+        expect(page.locator(".level-error")).to_contain_text("latest: Target closed")
+        target.script("POST", "/v2/", target.forward)
+        page.get_by_role("button", name="Retry failed (1)").click()
+        expect(page.locator(".state")).to_contain_text("Succeeded", timeout=60_000)
+        expect(page.locator(".rate")).to_have_text("1 of 1 · 100 %")
+        page.get_by_role("definition").filter(has_text="Retry of").get_by_role("link").click()
+        expect(page.get_by_role("definition").filter(has_text="Succeeded")).to_be_visible()
+
+
+def test_a_long_task_is_stopped_from_its_page_within_5_seconds(page: Page, console: Console) -> None:
+    with Relay(console.registries["guangzhou"]) as source:
+        source.script("GET", MANIFESTS, Answer(wait=True))
+        register(page, "endless", "mars", source.url)
+        create_rule(page, "long", source="endless", Target_namespace="long", Repositories="web/nginx")
+        sync_and_open(page, "long")
+        expect(page.locator(".line").last).to_contain_text("tags match", timeout=15_000)
+        page.get_by_role("link", name="Stop").click()
+        page.get_by_role("button", name="Stop task").click()
+        began = time.monotonic()
+        expect(page.locator(".state")).to_contain_text("Stopped", timeout=5_000)
+        assert time.monotonic() - began < 5
+        expect(page.locator("#log-tail")).to_have_text("End of the log.")
+
+
+def test_a_log_grows_while_its_task_runs(page: Page, console: Console) -> None:
+    with Relay(console.registries["guangzhou"]) as source:
+        source.script("GET", MANIFESTS, Answer(wait=True), source.forward)
+        register(page, "slow", "mars", source.url)
+        create_rule(page, "grows", source="slow", Target_namespace="grows", Repositories="web/nginx")
+        sync_and_open(page, "grows")
+        log = page.get_by_role("region", name=re.compile("Log of task"))
+        expect(log).to_contain_text("tags match", timeout=15_000)
+        expect(page.locator("#log-tail")).to_have_text("More lines appear here as the task runs.")
+        page.evaluate("window.same = true")
+        before = page.locator(".line").evaluate_all("lines => lines.map(line => line.id)")
+        source.script("GET", MANIFESTS, source.forward)
+        source.release.set()
+        expect(log).to_contain_text("Ended: Succeeded.", timeout=60_000)
+        expect(page.locator("#log-tail")).to_have_text("End of the log.")
+        after = page.locator(".line").evaluate_all("lines => lines.map(line => line.id)")
+        assert len(after) > len(before) and after[: len(before)] == before
+        assert len(set(after)) == len(after), "no line twice"
+        assert page.evaluate("window.same"), "the page was not loaded again"
+        assert log.evaluate("log => Math.abs(log.scrollTop) < 2"), "its end stays in view"
+
+
+def test_an_instance_that_is_away_is_waited_for(page: Page, console: Console) -> None:
+    with Relay(console.registries["frankfurt"]) as gone:
+        pass
+    register(page, "nowhere", "mars", gone.url)
     create_rule(page, "to-nowhere", target="nowhere (mars)", Repositories="web/nginx", Tags="latest")
-    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="to-nowhere", exact=True))
-    row.get_by_role("button", name="Sync").click()
-    row.get_by_role("link", name=re.compile(r"Task \d+")).click()
-    expect(page.get_by_text("Failed").first).to_be_visible(timeout=90_000)
-    expect(page.get_by_text("Target nowhere").first).to_be_visible()
-    expect(page.get_by_text("Check the address").first).to_be_visible()
+    sync_and_open(page, "to-nowhere")
+    notice = page.locator("#wait")
+    expect(notice).to_contain_text("Waiting for nowhere (mars).", timeout=30_000)
+    expect(notice).to_contain_text("Check the address")
+    expect(notice.get_by_role("term")).to_have_text(["Away since", "Next try", "Waits until"])
+    expect(page.get_by_role("link", name="Stop")).to_be_visible()
+    task_url = page.url
+    page.goto("/instances/")
+    expect(page.get_by_role("row").filter(has_text="nowhere")).to_contain_text("Away since")
+    page.goto("/instances/nowhere/edit/")
+    page.get_by_label("Address").fill(console.registries["frankfurt"])
+    page.get_by_role("button", name="OK").click()
+    expect(page.get_by_text("is saved")).to_be_visible()
+    page.goto(task_url)
+    # The sweep finds that it can go on; nobody presses anything.
+    expect(page.locator(".state")).to_contain_text("Succeeded", timeout=60_000)
+    expect(notice).to_have_count(0)
 
 
 def test_a_refused_form_keeps_what_was_typed(page: Page) -> None:

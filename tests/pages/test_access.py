@@ -28,12 +28,15 @@ def urls(rule: SyncRule) -> dict[str, str]:
         "rule-new": reverse("rule-new", args=[rule.source.name]),
         **{name: reverse(name, args=[rule.source.name, rule.name]) for name in of_rule},
         "task": reverse("task", args=[rule.source.name, task.pk]),
-        "task-stop": reverse("task-stop", args=[rule.source.name, task.pk]),
+        **{
+            name: reverse(name, args=[rule.source.name, task.pk])
+            for name in ("task-stop", "task-retry", "task-log", "task-log-text")
+        },
         "task-repository": reverse("task-repository", args=[rule.source.name, task.pk, repository.pk]),
     }
 
 
-POST_ONLY = {"rule-switch", "rule-sync"}
+POST_ONLY = {"rule-switch", "rule-sync", "task-retry"}
 ASKING = {"instance-edit", "instance-delete", "rule-new", "rule-edit", "rule-delete", "task-stop"}
 
 

@@ -8,13 +8,24 @@ from django.db import connection
 from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from sync.admin import COUNTED_ROWS, BoundedPaginator
-from sync.models import Delivery, Instance, Notification, SyncRule, SyncTask, TaskRepository, TaskResource
+from sync.models import (
+    Delivery,
+    Instance,
+    LogLine,
+    Notification,
+    SyncRule,
+    SyncTask,
+    TaskPart,
+    TaskRepository,
+    TaskResource,
+)
 from tests.pages.html import texts
 from tests.pages.test_tasks import make_repository, make_task
 
-LARGE = [SyncTask, TaskRepository, TaskResource, Delivery, Notification]
+LARGE = [SyncTask, TaskRepository, TaskPart, TaskResource, LogLine, Delivery, Notification]
 READ_ONLY = [Instance, *LARGE]
 DIGEST = "sha256:" + "a" * 64
 # SQLite's word for it; in PostgreSQL a scan of a table that no condition on an index limits.
@@ -27,6 +38,8 @@ def task(rule: SyncRule) -> SyncTask:
     rule.source.save()
     task = make_task(rule)
     make_repository(task, "prod/web").resources.create(tag="1.0", outcome="copied", digest=DIGEST)
+    task.parts.create(claim="a-worker", heartbeat_at=timezone.now(), tags=["1.0"])
+    task.log.create(message="Started.")
     Delivery.objects.create(rule=rule, target=rule.target, repository="prod/web", tag="1.0", digest=DIGEST)
     Notification.objects.create(instance=rule.source, repository="prod/web", tag="1.0", digest=DIGEST)
     return task
@@ -77,8 +90,20 @@ def test_search(console, task, model, term):
 
 def test_search_by_task_id(console, task):
     make_task(task.rule)
-    for model in (SyncTask, TaskRepository, TaskResource):
+    for model in (SyncTask, TaskRepository, TaskPart, TaskResource, LogLine):
         assert console.get(list_of(model, q=str(task.pk))).context["cl"].result_count == 1
+
+
+@pytest.mark.parametrize("model", [TaskPart, LogLine])
+def test_parts_and_log_lines_are_found_by_their_task_alone(console, task, model):
+    assert console.get(list_of(model, q="a-worker")).context["cl"].result_count == 0
+
+
+def test_who_holds_a_part_and_how_long_an_instance_is_away_can_be_seen(console, task):
+    Instance.objects.filter(pk=task.source.pk).update(down_since=timezone.now(), down_reason="It hung up.")
+    assert "a-worker" in texts(console.get(list_of(TaskPart)).content.decode(), "td")
+    page = console.get(reverse("admin:sync_instance_change", args=[task.source.pk])).content.decode()
+    assert "It hung up." in texts(page, "div")
 
 
 def test_a_number_is_also_looked_for_as_a_name(console, task):
@@ -104,6 +129,8 @@ def test_search_by_the_beginning_of_a_digest(console, task, model):
     [
         (SyncTask, ["web", "prod/web", "7", DIGEST]),
         (TaskRepository, ["prod/web", "7"]),
+        (TaskPart, ["7"]),
+        (LogLine, ["7"]),
         (TaskResource, ["prod/web", "7", DIGEST]),
         (Delivery, ["web", "prod/web", DIGEST]),
     ],

@@ -24,8 +24,10 @@ def pages(console: Client, rule: SyncRule) -> dict[str, str]:
     rule.source.password = SECRET
     rule.source.save()
     task = make_task(rule, "synchronizing", planned=2, copied=1)
-    repository = make_repository(task, "prod/web", "synchronizing", planned=2, copied=1, tags_planned=True)
+    repository = make_repository(task, "prod/web", "synchronizing", planned=2, copied=1, listed=True)
     repository.resources.create(tag="1.0", outcome="copied", digest="sha256:" + "a" * 64)
+    task.log.create(level="error", repository="prod/web", message="<script>alert(1)</script>")
+    ended = make_task(rule, "partial", planned=2, failed=1, retry_of=make_task(rule, "failed", planned=1, failed=1))
     of_rule, of_task = [rule.source.name, rule.name], [rule.source.name, task.pk]
     urls = {
         "instances": reverse("instances"),
@@ -36,7 +38,9 @@ def pages(console: Client, rule: SyncRule) -> dict[str, str]:
         "no rules": reverse("rules", args=[rule.target.name]),
         "rule-new": reverse("rule-new", args=[rule.source.name]),
         **{name: reverse(name, args=of_rule) for name in ("rule", "rule-edit", "rule-delete")},
-        **{name: reverse(name, args=of_task) for name in ("task", "task-stop")},
+        **{name: reverse(name, args=of_task) for name in ("task", "task-stop", "task-log")},
+        "task that can be retried": reverse("task", args=[rule.source.name, ended.pk]),
+        "task that was retried": reverse("task", args=[rule.source.name, ended.retry_of_id]),
         "task-repository": reverse("task-repository", args=[*of_task, repository.pk]),
         "404": "/i/nowhere/rules/",
     }

@@ -24,6 +24,7 @@ def values(target: Instance) -> dict[str, str]:
         "tags": "v.*",
         "target": str(target.pk),
         "target_namespace": "",
+        "parallelism": "4",
     }
 
 
@@ -211,6 +212,7 @@ def test_configuration_changes_every_parameter(console, rule, values, target):
         "target": str(other.pk),
         "target_namespace": "mirror",
         "overwrite": "on",
+        "parallelism": 2,
     }
     assert console.post("/i/prod-gz/rules/web/edit/", changed).status_code == 302
     now = SyncRule.objects.get()
@@ -219,6 +221,22 @@ def test_configuration_changes_every_parameter(console, rule, values, target):
         name: value == "on" or value for name, value in changed.items() if name not in ("target", "description")
     }
     assert now.snapshot() == {**expected, "images": False, "charts": False, "with_referrers": False}
+
+
+@pytest.mark.parametrize("number", ["", "0", "65", "many"])
+def test_workers_at_once_is_a_number_in_its_range(console, source, values, number):
+    said = "Enter a whole number from 1 to 64."
+    answer = console.post(NEW, {**values, "parallelism": number})
+    assert answer.status_code == 422 and words(by_id(answer.content.decode(), "id_parallelism_error")) == said
+    assert not SyncRule.objects.exists()
+
+
+def test_workers_at_once_is_4_unless_changed_and_told(console, source, values):
+    page = console.get(NEW).content.decode()
+    field = attributes(by_id(page, "id_parallelism"))
+    assert (field["value"], field["min"], field["max"]) == ("4", "1", "64")
+    assert "Workers at once" in texts(page, "label")
+    assert "Workers that may work on one task" in words(by_id(page, "id_parallelism_helptext"))
 
 
 def test_configuration_shows_what_the_rule_has_and_validates_the_same(console, rule):

@@ -293,7 +293,8 @@ def test_a_repository_is_found_under_its_own_task_only(console, rule, failed_rep
 
 
 def test_stop_asks_first_and_then_stops(console, rule):
-    task = make_task(rule, "synchronizing", started_at=timezone.now())
+    task = make_task(rule, "synchronizing", started_at=timezone.now() - timedelta(hours=3))
+    task.parts.create(claim="a-worker")
     page = console.get(url_of(task)).content.decode()
     stop = attributes(by_id(page, "stop"))["href"]
     assert texts(console.get(stop).content.decode(), "h1") == [f"Stop task {task.pk}?"]
@@ -304,6 +305,7 @@ def test_stop_asks_first_and_then_stops(console, rule):
     assert task.stop_requested
     page = console.get(url_of(task)).content.decode()
     assert "Stopping…" in texts(page, "span") and 'id="stop"' not in page
+    assert live(page, "progress")["hx-trigger"].startswith("every 1s"), "one sees the end as soon as it comes"
 
 
 def test_an_ended_task_cannot_be_stopped(console, rule):

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Page, Route, sync_playwright
 
 from sync.models import Instance, SyncRule
@@ -32,6 +33,8 @@ def urls(source: Instance, target: Instance) -> dict[str, str]:
     for number, instance in enumerate((source, target)):
         instance.name, instance.region = f"{number}{NAME[1:]}", NAME
         instance.url = f"http://127.0.0.1:1/{'u' * 200}"
+        instance.down_since = instance.next_try_at = timezone.now()
+        instance.down_reason = "d" * 300
         instance.save()
     rule = SyncRule.objects.create(
         name=NAME,
@@ -44,8 +47,12 @@ def urls(source: Instance, target: Instance) -> dict[str, str]:
         target=target,
     )
     task = make_task(rule, "partial", planned=2, copied=1, failed=1, conflict=1, actor="root", reason="x" * 300)
-    repository = make_repository(task, REPOSITORY, "partial", planned=2, failed=1, tags_planned=True)
-    make_repository(task, "prod/web", planned=1, copied=1, tags_planned=True)
+    repository = make_repository(task, REPOSITORY, "partial", planned=2, failed=1, listed=True)
+    for level in ("info", "warning", "error"):
+        task.log.create(level=level, repository=REPOSITORY, message="m" * 2000)
+    waiting = make_task(rule, "synchronizing", retry_of=task, reason="x" * 300)
+    make_repository(waiting, REPOSITORY, "waiting", reason="x" * 300, next_try_at=timezone.now())
+    make_repository(task, "prod/web", planned=1, copied=1, listed=True)
     for tag, outcome in ((TAG, "conflict"), ("1.0", "copied")):
         repository.resources.create(tag=tag, outcome=outcome, digest=DIGEST, target_digest=DIGEST, kind="image")
     repository.resources.create(
@@ -54,7 +61,8 @@ def urls(source: Instance, target: Instance) -> dict[str, str]:
     of_rule, of_task = [source.name, NAME], [source.name, task.pk]
     return {
         **{name: reverse(name, args=of_rule) for name in ("rule", "rule-edit", "rule-delete")},
-        **{name: reverse(name, args=of_task) for name in ("task", "task-stop")},
+        **{name: reverse(name, args=of_task) for name in ("task", "task-stop", "task-log")},
+        "task that waits": reverse("task", args=[source.name, waiting.pk]),
         **{name: reverse(name, args=[source.name]) for name in ("rules", "instance-edit", "instance-delete")},
         "task-repository": reverse("task-repository", args=[*of_task, repository.pk]),
         "instances": reverse("instances"),

@@ -216,13 +216,11 @@ def test_workers_that_share_repositories_never_lock_each_other_out():
     (task,) = in_threads([prepare])
 
     def write(token: str) -> None:
-        recorder, busy = Recorder(SyncTask.objects.get(pk=task.pk), token, patient=True), []
+        recorder = Recorder(SyncTask.objects.get(pk=task.pk), token, patient=True)
         for _ in range(2):
-            part = claims.claim_next(task, token, busy)
+            part = claims.claim_next(task, token, recorder.busy)
             assert part is not None
-            assert part.repository is not None
             recorder.open(part)
-            busy.append(part.repository.pk)
         for number, tag in enumerate(tags[:-1]):
             # Both repositories in one write, then one of them alone.
             for name in ("prod/a", "prod/b") if number % 2 else (("prod/a", "prod/b")[number // 2 % 2],):

@@ -1,6 +1,7 @@
 """A repository with many tags is divided: pieces that any worker takes, each tag in one of them."""
 
 from collections.abc import Callable
+from functools import partial
 from threading import Event
 
 import pytest
@@ -103,6 +104,10 @@ def test_signatures_of_later_parts_come_along_and_the_source_is_listed_once(rule
     assert task.repositories.get().digest_tags == []
 
 
+def came_further(before: int, now: SyncTask) -> bool:
+    return now.done > before
+
+
 def test_a_divided_repository_that_was_interrupted_has_right_sums_and_goes_on(rule, namespace, source, settings):
     settings.RESOURCES_AT_ONCE = 1
     push_tags(source, f"{namespace}/web", 10)
@@ -110,7 +115,7 @@ def test_a_divided_repository_that_was_interrupted_has_right_sums_and_goes_on(ru
     task = open_here(rule)
     turns = 0
     while task.is_open:
-        work_until(task, lambda now, before=task.done: now.done > before)
+        work_until(task, partial(came_further, task.done))
         assert_sums_agree(task)
         assert all(row.done <= row.planned for row in task.repositories.all())
         turns += 1

@@ -162,12 +162,13 @@ def test_a_worker_that_leaves_keeps_what_it_wrote(rule, namespace, source, setti
     assert (part.claim, part.lost_owners) == ("", 0)
     done = set(row.resources.values_list("tag", flat=True))
     assert 3 < len(done) < 21
-    assert set(part.tags) == {"broken", *(f"v{number}" for number in range(20))} - done
+    left = set(part.tags or ())
+    assert left == {"broken", *(f"v{number}" for number in range(20))} - done
     with Relay(source) as relay:
         reached_at(rule.source, relay.url)
         assert run_slice(SyncTask.objects.get(pk=task.pk)) is False
         asked = {one.target.rpartition("/")[2] for one in relay.received("HEAD", f"/v2/{namespace}/web/manifests/")}
-        assert asked == set(part.tags)
+        assert asked == left
         assert relay.received("GET", f"/v2/{namespace}/web/tags/list") == []
     task.refresh_from_db()
     assert (task.status, task.planned, task.copied, task.unchanged, task.failed) == (Status.PARTIAL, 21, 20, 0, 1)

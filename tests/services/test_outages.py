@@ -56,10 +56,10 @@ def test_nothing_fails_and_the_task_says_who_is_away(side, rule, namespace, sour
     assert execute.sweep() == [task]
 
 
-def test_a_hundred_tries_later_nothing_has_failed_and_the_log_says_it_once(rule):
+def test_many_tries_later_nothing_has_failed_and_the_log_says_it_once(rule):
     reached_at(rule.target, nobody_there())
     task = task_with_rows(rule, "prod/web", tags=["v1"])
-    for _ in range(10):
+    for _ in range(4):
         assert work(task) is False
         time_passes(rule.target, hours=1)
     assert (task.is_open, task.failed) == (True, 0)

@@ -136,7 +136,7 @@ def test_stop_is_heard_while_a_registry_hangs_in_silence(where, source, target, 
     assert (status, rows - {Status.STOPPED}, parts) == (Status.STOPPED, set(), 0)
 
 
-@pytest.mark.parametrize("where", HANGS)
+@pytest.mark.parametrize("where", ["source is listed", "blob is read", "tag is written"])
 def test_a_worker_that_is_to_leave_while_a_registry_hangs_gives_back_what_it_holds(
     where, rule, source, target, namespace
 ):

@@ -171,8 +171,17 @@ def test_a_job_of_a_task_that_is_gone_or_has_ended_does_nothing(rule, valkey):
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_takes_pushes_before_bulk_and_sweeps_before_both(rule, valkey, monkeypatch):
     begun: list[str] = []
-    monkeypatch.setattr("sync.jobs.execute.sweep", lambda: begun.append("sweep") or [])
-    monkeypatch.setattr("sync.jobs.execute.run_slice", lambda task, **_: bool(begun.append(task.trigger)))
+
+    def sweep() -> list[SyncTask]:
+        begun.append("sweep")
+        return []
+
+    def run_slice(task: SyncTask, **_: object) -> bool:
+        begun.append(task.trigger)
+        return False
+
+    monkeypatch.setattr("sync.jobs.execute.sweep", sweep)
+    monkeypatch.setattr("sync.jobs.execute.run_slice", run_slice)
     bulk = open_task(rule, Trigger.MANUAL).task
     bulk.start()
     open_task(rule, Trigger.PUSH, selection=[("prod/web", "v1")])

@@ -1,0 +1,39 @@
+"""manage.py retry_failed: a new task over what failed in an earlier one."""
+
+import getpass
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from sync.management.following import FollowingCommand
+from sync.models import SyncRule, SyncTask
+from sync.services import bulk, trigger
+
+
+class Command(FollowingCommand):
+    help = "Opens a task over just what failed in an earlier one, by the rule as it is now."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("task", type=int, metavar="ID")
+        self.add_following(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.check_following(options)
+        code = self.synchronize(lambda: [_retry(options["task"], enqueue=not options["foreground"])], options)
+        if code:
+            sys.exit(code)
+
+
+def _retry(task_id: int, *, enqueue: bool) -> SyncTask:
+    """Raises CommandError."""
+    task = SyncTask.objects.select_related("rule").filter(pk=task_id).first()
+    if task is None:
+        raise CommandError(f"There is no task {task_id}.", returncode=bulk.EXIT_WRONG_USE)
+    try:
+        return trigger.retry_failed(task, actor=getpass.getuser(), enqueue=enqueue).task
+    except trigger.NothingToRetry as refusal:
+        raise CommandError(str(refusal), returncode=bulk.EXIT_WRONG_USE) from None
+    except SyncRule.DoesNotExist:
+        raise CommandError("The rule of this task was deleted.", returncode=bulk.EXIT_WRONG_USE) from None

@@ -1,0 +1,183 @@
+"""What commands that open tasks share: to follow or to execute them, to tell what came of them, and the exit status."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from argparse import ArgumentParser, ArgumentTypeError, _MutuallyExclusiveGroup
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from sync.models import Status, SyncTask, TaskResource
+from sync.services import bulk, health, waiting
+
+EXIT_STATUS = """exit status: 0 the targets hold what the rules promise; 1 something failed or was stopped;
+2 wrong use; 3 conflicts, nothing failed; 4 time-out. Without --wait and --foreground: 0 when the tasks are queued."""
+WAITING_ASKED_EVERY_SECONDS = 1.0
+
+
+class FollowingCommand(BaseCommand):
+    """Progress goes to standard error, results to standard output."""
+
+    def add_following(self, parser: ArgumentParser) -> _MutuallyExclusiveGroup:
+        """The options; what is returned takes further ways to run."""
+        parser.epilog = EXIT_STATUS
+        how = parser.add_mutually_exclusive_group()
+        how.add_argument("--wait", action="store_true", help="follow the tasks until workers have ended them")
+        how.add_argument(
+            "--foreground", action="store_true", help="execute in this process; needs no queue and no worker"
+        )
+        parser.add_argument(
+            "--timeout", type=_seconds, default=float("inf"), metavar="SECONDS", help="for --wait and --foreground"
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON object and nothing else on standard output"
+        )
+        return how
+
+    def check_following(self, options: dict[str, Any]) -> None:
+        """Raises CommandError."""
+        if options["timeout"] != float("inf") and not (options["wait"] or options["foreground"]):
+            raise CommandError("--timeout goes with --wait or --foreground.", returncode=bulk.EXIT_WRONG_USE)
+
+    def synchronize(self, start: Callable[[], Sequence[SyncTask]], options: dict[str, Any]) -> int:
+        """Opens tasks by `start`, does with them what the options say, and returns the exit status."""
+        deadline = monotonic() + options["timeout"]
+        tasks = start()
+        code = bulk.EXIT_FULFILLED
+        if options["foreground"] or options["wait"]:
+            if options["wait"]:
+                self._warn_without_workers()
+            run = bulk.execute_here if options["foreground"] else bulk.follow
+            with _told_to_leave() as leaving, _progress() as watch:
+                in_time = run(tasks, watch, deadline, leaving)
+            code = bulk.exit_code(tasks) if in_time else bulk.EXIT_TIMEOUT
+        elif health.worker_count() is None:
+            self.stderr.write("The queue cannot be reached (REDIS_URL); the tasks wait until it is back.")
+            code = bulk.EXIT_FAILED
+        with self.heard_to_the_end():
+            self._report(tasks, options["json"])
+        return code
+
+    @contextmanager
+    def heard_to_the_end(self) -> Iterator[None]:
+        """Whoever reads standard output may leave early, as `head` does: the rest is written to nobody."""
+        try:
+            yield
+            self.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def _warn_without_workers(self) -> None:
+        if not health.worker_count():
+            self.stderr.write("No worker is running; the tasks wait until one does.")
+
+    def _report(self, tasks: Sequence[SyncTask], as_json: bool) -> None:
+        summaries = [bulk.summary(task) for task in tasks]
+        if as_json:
+            self.stdout.write(json.dumps({"tasks": summaries}))
+            return
+        for task, told in zip(tasks, summaries, strict=True):
+            if task.status == Status.WAITING:
+                self.stdout.write(f"{told['rule']}: task {task.pk} is queued")
+                continue
+            self.stdout.write(
+                "{rule}: task {id} {status}, {planned} resources in {repositories} repositories: {copied} copied, "
+                "{unchanged} unchanged, {conflict} conflicts, {failed} failed, {bytes} bytes in {seconds} s".format(
+                    **told
+                )
+            )
+            for line in _failures(task):
+                self.stdout.write(f"  {line}")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise ArgumentTypeError(f"“{text}” is no number of seconds greater than 0")
+    return seconds
+
+
+def _failures(task: SyncTask) -> Iterator[str]:
+    if task.reason:
+        yield task.reason
+    if number := bulk.missing(task):
+        yield f"{number} of the resources asked for {'is' if number == 1 else 'are'} not in the source."
+    failed = TaskResource.objects.filter(repository__task=task, outcome=TaskResource.Outcome.FAILED)
+    for resource in failed.select_related("repository").order_by("pk")[:20]:
+        yield f"{resource.repository.name}:{resource.tag or '*'}: {resource.reason.rstrip('.')}. {resource.hint}"
+    if task.failed > 20:
+        yield f"... and {task.failed - 20} more."
+
+
+@contextmanager
+def _told_to_leave() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM are heard once, to stop in good order; a second one ends the process as usual."""
+    told = threading.Event()
+
+    def hear(number: int, frame: object) -> None:
+        told.set()
+        signal.signal(number, previous[signal.Signals(number)])
+
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in previous:
+        signal.signal(number, hear)
+    try:
+        yield told.is_set
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class _Reasons:
+    """Says why a task waits, each reason once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._said: set[tuple[int, str, str]] = set()
+        self._asked_at: dict[int, float] = {}
+
+    def __call__(self, task: SyncTask) -> None:
+        now = monotonic()
+        if now - self._asked_at.get(task.pk, float("-inf")) < WAITING_ASKED_EVERY_SECONDS:
+            return
+        self._asked_at[task.pk] = now
+        wait = waiting.of_task(task)
+        if wait is not None and (reason := (task.pk, wait.what, wait.reason)) not in self._said:
+            self._said.add(reason)
+            told = wait.reason.rstrip(".")
+            self._say(f"{task.rule_name}: waiting for {wait.what}: {told}; next try in {wait.seconds} s")
+
+
+@contextmanager
+def _progress() -> Iterator[bulk.Watch]:
+    """A bar for each task on standard error; without a terminal, a line when a task ends."""
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"), TimeElapsedColumn())
+    bars: dict[int, Any] = {}
+    reasons = _Reasons(console.print)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+
+        def watch(task: SyncTask) -> None:
+            if task.pk not in bars:
+                bars[task.pk] = progress.add_task(task.rule_name, total=None, counts="")
+            planned = f"{'' if task.all_planned else 'at least '}{task.planned}"
+            counts = f"{task.done} of {planned} resources, {task.failed} failed"
+            progress.update(
+                bars[task.pk], completed=task.done, total=task.planned if task.all_planned else None, counts=counts
+            )
+            reasons(task)
+            if not console.is_terminal and not task.is_open:
+                console.print(f"{task.rule_name}: {task.get_status_display()}, {counts}")
+
+        yield watch

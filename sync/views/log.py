@@ -1,0 +1,118 @@
+"""The log of a task: in its page and on one of its own, growing while the task runs; and as a text."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from django.db.models import QuerySet
+from django.http import HttpResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from sync import access
+from sync.models import LogLine, SyncTask
+from sync.views.http import Request, page_or_fragment, poll_seconds, wants_fragment
+from sync.views.layout import enter_instance
+
+PAGE_LINES = 500
+PROBLEMS = "problems"
+PROBLEM_LEVELS = (LogLine.Level.WARNING, LogLine.Level.ERROR)
+
+
+@dataclass(frozen=True)
+class Log:
+    """A stretch of a task's log, oldest line first: at most so many lines before `before`, or after `after`.
+
+    level: PROBLEMS for warnings and errors, blank for all. Whoever writes lines holds the row of their task until they
+    can be read, so that nothing appears later before a line that a reader has.
+    """
+
+    task: SyncTask
+    level: str
+    most: int
+    before: int | None = None
+    after: int | None = None
+
+    @classmethod
+    def newest(cls, task: SyncTask, query: Mapping[str, str], most: int) -> "Log":
+        return cls(task, _level(query), most)
+
+    @cached_property
+    def _fetched(self) -> list[LogLine]:
+        """One more than is shown tells whether there are more."""
+        lines = LogLine.objects.filter(task=self.task)
+        if self.level:
+            lines = lines.filter(level__in=PROBLEM_LEVELS)
+        if self.after is not None:
+            return list(lines.filter(pk__gt=self.after).order_by("pk")[: self.most + 1])
+        if self.before is not None:
+            lines = lines.filter(pk__lt=self.before)
+        return list(lines.order_by("-pk")[: self.most + 1])
+
+    @property
+    def has_more(self) -> bool:
+        return len(self._fetched) > self.most
+
+    @cached_property
+    def lines(self) -> list[LogLine]:
+        shown = self._fetched[: self.most]
+        return shown if self.after is not None else shown[::-1]
+
+    @property
+    def last(self) -> int:
+        """The number of the last line that the reader has."""
+        return self.lines[-1].pk if self.lines else self.after or 0
+
+    @property
+    def seconds(self) -> int | None:
+        """Until the next look for what comes after these lines; None when nothing will."""
+        if self.after is not None and self.has_more:
+            return 1
+        return None if self.before is not None else poll_seconds(self.task)
+
+
+@require_safe
+@page_or_fragment
+def task_log(request: Request, instance: str, task_id: int) -> HttpResponse:
+    """A page of lines, the newest ones or those `before` one; for htmx the lines `after` one, 204 if there are none.
+
+    `every` is the interval at which the reader asks: when it is to change, there is an answer without lines.
+    """
+    source = enter_instance(request, instance)
+    task = access.get_task_or_404(request.user, instance, task_id)
+    after = _number(request.GET.get("after", ""))
+    if after is None or not wants_fragment(request):
+        log = Log(task, _level(request.GET), PAGE_LINES, before=_number(request.GET.get("before", "")))
+        return render(request, "tasks/log.html", {"instance": source, "task": task, "log": log})
+    log = Log(task, _level(request.GET), PAGE_LINES, after=after)
+    if not log.lines and request.GET.get("every") == str(log.seconds):
+        return HttpResponse(status=204)
+    return render(request, "tasks/_log_lines.html", {"instance": source, "task": task, "log": log})
+
+
+@require_safe
+def task_log_text(request: Request, instance: str, task_id: int) -> StreamingHttpResponse:
+    """All lines, whatever the filter."""
+    task = access.get_task_or_404(request.user, instance, task_id)
+    lines = LogLine.objects.filter(task=task).order_by("pk")
+    return StreamingHttpResponse(
+        _as_text(lines),
+        content_type="text/plain; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="task-{task.pk}-log.txt"'},
+    )
+
+
+def _as_text(lines: QuerySet[LogLine]) -> Iterator[str]:
+    """Whatever a message holds, it stays one line."""
+    for line in lines.iterator(chunk_size=1000):
+        where = f"{line.repository}: " if line.repository else ""
+        message = " ".join(line.message.split())
+        yield f"{line.at.isoformat(timespec='milliseconds')} {line.level.upper():7} {where}{message}\n"
+
+
+def _level(query: Mapping[str, str]) -> str:
+    return PROBLEMS if query.get("level") == PROBLEMS else ""
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
