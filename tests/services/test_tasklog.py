@@ -41,7 +41,7 @@ def test_what_happens_is_told_in_order_with_level_repository_and_reason(rule, na
         (WARNING, ""),
     ]
     messages = [message for _, _, message in told]
-    assert messages[:3] == ["Started.", "1 repositories match.", "3 tags match."]
+    assert messages[:3] == ["Started.", "1 repository matches.", "3 tags match."]
     assert messages[3].startswith("a-conflict: left alone")
     assert there.digest in messages[3]
     assert messages[4].startswith("b-copied: copied")
