@@ -113,21 +113,23 @@ class Replication:
         self._enough.set()
 
     def run(
-        self, work: Iterator[RepositoryWork], should_stop: Callable[[], bool]
+        self, take: Callable[[], RepositoryWork | None], should_stop: Callable[[], bool]
     ) -> Generator[Event | Tick, None, None]:
-        """Synchronizes each repository of `work`, some at once; yields what happens until all is done.
+        """Synchronizes what `take` gives, some at once; yields what happens until all is done.
 
-        `work` and `should_stop` are asked in the caller's thread only. When told to stop, what is under way ends
-        between two requests or in the middle of a blob, and its repositories come back as interrupted within seconds.
+        `take` is asked until it gives None, and again when a repository is done. It and `should_stop` are asked in the
+        caller's thread only. When told to stop, what is under way ends between two requests or in the middle of a
+        blob, and its repositories come back as interrupted within seconds.
         """
         active: dict[str, RepositoryWork] = {}
         pool = ThreadPoolExecutor(self._limits.resources_at_once, thread_name_prefix="replication")
         try:
-            while not self._stop.is_set():
-                self._take_up(pool, work, active)
-                if not active:
-                    return
-                yield self._next_event(active)
+            self._take_up(pool, take, active)
+            while active and not self._stop.is_set():
+                event = self._next_event(active)
+                yield event
+                if isinstance(event, RepositoryDone):
+                    self._take_up(pool, take, active)
                 if should_stop():
                     self._stop.set()
             yield from self._leave(active)
@@ -139,10 +141,13 @@ class Replication:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _take_up(
-        self, pool: ThreadPoolExecutor, work: Iterator[RepositoryWork], active: dict[str, RepositoryWork]
+        self,
+        pool: ThreadPoolExecutor,
+        take: Callable[[], RepositoryWork | None],
+        active: dict[str, RepositoryWork],
     ) -> None:
-        while not self._enough.is_set() and len(active) < self._limits.repositories_at_once:
-            item = next(work, None)
+        while not (self._enough.is_set() or self._stop.is_set()) and len(active) < self._limits.repositories_at_once:
+            item = take()
             if item is None:
                 return
             active[item.name] = item

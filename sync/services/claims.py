@@ -192,6 +192,7 @@ def failure_fields(error: OciError) -> dict[str, Any]:
 
 def give_up(task: SyncTask, error: OciError) -> None:
     """Everything of the task that waits fails."""
+    SyncTask.objects.filter(pk=task.pk).update(reason=str(error))
     fail(TaskPart.objects.filter(task=task, claim=""), error)
 
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from functools import lru_cache, partial
@@ -192,7 +192,7 @@ class _Slice:
             Limits(settings.REPOSITORIES_AT_ONCE, settings.RESOURCES_AT_ONCE),
             kept_in_target(self._task.target_id or 0),
         )
-        with closing(replication.run(self._claim_until(deadline, source), self._should_stop)) as events:
+        with closing(replication.run(partial(self._take, deadline, source), self._should_stop)) as events:
             for event in events:
                 self._recorder.record(event)
                 if self._recorder.met_outage or monotonic() >= deadline:
@@ -201,15 +201,16 @@ class _Slice:
                     self._spread()
                 self._watch(self._task)
 
-    def _claim_until(self, deadline: float, source: Registry) -> Iterator[RepositoryWork]:
+    def _take(self, deadline: float, source: Registry) -> RepositoryWork | None:
+        """A part that we claimed, as work for the engine; None when there is none for us, or it is time to end."""
         while self._task.repository_count is None or monotonic() < deadline:
             part = claims.claim_next(self._task, self._token, self._recorder.busy)
             if part is None:
-                return
-            if part.repository_id is None:
-                self._plan(part, source)
-            else:
-                yield self._recorder.open(part)
+                return None
+            if part.repository_id is not None:
+                return self._recorder.open(part)
+            self._plan(part, source)
+        return None
 
     def _plan(self, part: TaskPart, source: Registry) -> None:
         tags: dict[str, list[str]] = defaultdict(list)

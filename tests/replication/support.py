@@ -107,7 +107,7 @@ def replicate(
     run = Replication(from_, to, wanted, stop, limits, Hints() if hints is None else hints)
     work: Iterator[RepositoryWork] = (RepositoryWork(name, only or None) for name in list_repositories(from_, wanted))
     events: list[Event] = []
-    for event in run.run(work, lambda: should_stop(events)):
+    for event in run.run(lambda: next(work, None), lambda: should_stop(events)):
         if not isinstance(event, Tick):
             events.append(event)
     return Ran(events)

@@ -27,7 +27,7 @@ def replicate_under(lease: Lease, source: str, target: str, repository: str, nam
     wanted = spec(source_namespace=namespace, overwrite=True)
     run = Replication(from_, to, wanted, threading.Event(), Limits(), Hints())
     work = iter([RepositoryWork(repository, lease=lease)])
-    return [event for event in run.run(work, lambda: False) if not isinstance(event, Tick)]
+    return [event for event in run.run(lambda: next(work, None), lambda: False) if not isinstance(event, Tick)]
 
 
 @pytest.fixture
