@@ -3,13 +3,14 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-push run test lint clean
+.PHONY: help demo demo-push run test soak lint clean
 
 help:
 	@echo "make demo       the console with two registries and sample content, to try it"
 	@echo "make demo-push  pushes one more image to the demo's first registry (from another terminal)"
 	@echo "make run        the console"
 	@echo "make test       installs what tests need where it may, then lint, types and all tests"
+	@echo "make soak       kills whatever can be killed while tasks run (SEED=..., KILLS=100 for each database); 20 minutes"
 	@echo "make lint       style and types only"
 	@echo "make clean      removes what can be made again; data in var/ stays"
 
@@ -25,6 +26,10 @@ run: .venv/installed
 test: .venv/installed-dev
 	@.venv/bin/python -m tests.parts
 	@exec .venv/bin/python -m tests.run
+
+soak: .venv/installed-dev
+	@.venv/bin/python -m tests.parts
+	@exec .venv/bin/python -m tests.soak
 
 lint: .venv/installed-dev
 	@exec .venv/bin/python -m tests.run lint
