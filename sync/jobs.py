@@ -11,6 +11,10 @@ from sync.services import execute, trigger
 
 log = logging.getLogger(__name__)
 
+ASKED_AT_ONCE = 1000
+# A sweep that was killed keeps the next ones away for so long.
+SWEEP_AT_MOST_SECONDS = 30
+
 
 def execute_task(task_id: int) -> None:
     """Works on a task for one slice; enqueues the next one, for any worker, when something can be done at once."""
@@ -29,8 +33,16 @@ def sweep() -> None:
     """Mends what was lost: claims of dead workers, tasks that the queue forgot, tasks that have waited enough."""
     close_old_connections()
     try:
-        queued = queue.queued_tasks()
-        for task in execute.sweep():
-            trigger.top_up(task, queued[task.pk])
+        with queue.alone("sweep", SWEEP_AT_MOST_SECONDS) as alone:
+            if alone:
+                _sweep()
     except (DatabaseError, InterfaceError) as error:
         log.warning("the sweep is left to the next one: the database failed: %s", error)
+
+
+def _sweep() -> None:
+    queued, asked = queue.queued_tasks(), 0
+    for idle in execute.sweep(queue.leaving):
+        asked += trigger.top_up(idle.task, idle.working, idle.ready, queued[idle.task.pk])
+        if asked >= ASKED_AT_ONCE:
+            return  # There is enough to do until the next sweep.

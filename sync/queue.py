@@ -128,6 +128,18 @@ def queued_tasks() -> Counter[int]:
     return Counter(int(name.split("-")[1]) for name in names if name.startswith("task-"))
 
 
+@contextmanager
+def alone(name: str, seconds: int) -> Iterator[bool]:
+    """True for one at a time, for at most so many seconds. Raises RedisError."""
+    connection, key, token = django_rq.get_connection("default"), f"tcrconsole:{name}", uuid4().hex
+    mine = bool(connection.set(key, token, nx=True, ex=seconds))
+    try:
+        yield mine
+    finally:
+        if mine and connection.get(key) == token.encode():
+            connection.delete(key)
+
+
 def worker_count() -> int | None:
     """Workers alive, None when the queue cannot be reached."""
     try:

@@ -270,6 +270,7 @@ class Transport:
     def _await_turn(self, url: str) -> None:
         self.check_cancelled()
         self._wait(self._quiet_until.get(urlsplit(url).netloc, 0.0) - time.monotonic())
+        self.check_cancelled()
 
     def _wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -7,17 +7,19 @@
     waiting -> gone         discard, when the task is stopped or given up
 
 A part waits when its claim is blank. Every write of an owner is conditional on its token: a worker that was taken for
-dead may still be running. Locks are taken in the order part, repository, task.
+dead may still be running. Heartbeats are told and read by one clock, that of the database. Locks are taken in the order
+part, repository, task, delivery.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, OuterRef, Q, QuerySet
-from django.utils import timezone
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 
 from sync.models import OPEN, Status, SyncTask, TaskPart, TaskRepository, TaskResource
 from sync.oci.errors import OciError
@@ -29,15 +31,26 @@ LOST = OciError(f"Given up: {MAX_LOST_OWNERS} workers in a row were lost over th
 FORWARD: dict[str, Any] = {"lost_owners": 0, "tries": 0, "put_off_since": None}
 
 
+def claimable() -> QuerySet[TaskPart]:
+    """Parts that anybody may claim now."""
+    due = Q(not_before=None) | Q(not_before__lte=Now())
+    return TaskPart.objects.filter(due, claim="", task__status__in=OPEN, task__stop_requested=False)
+
+
 def ready(task: SyncTask | OuterRef) -> QuerySet[TaskPart]:
-    """Parts of the task that anybody may claim now."""
-    due = Q(not_before=None) | Q(not_before__lte=timezone.now())
-    return TaskPart.objects.filter(due, task=task, claim="", task__status__in=OPEN, task__stop_requested=False)
+    """Those of the task."""
+    return claimable().filter(task=task)
 
 
 def owners(task: SyncTask) -> int:
     """How many workers work on the task."""
     return TaskPart.objects.filter(task=task).exclude(claim="").order_by().values("claim").distinct().count()
+
+
+def owners_by_task() -> Counter[int]:
+    """How many workers work on each task."""
+    pairs = TaskPart.objects.exclude(claim="").order_by().values_list("task", "claim").distinct()
+    return Counter(task for task, _ in pairs)
 
 
 def claim_next(task: SyncTask, token: str, busy: Collection[int] = ()) -> TaskPart | None:
@@ -50,17 +63,18 @@ def claim_next(task: SyncTask, token: str, busy: Collection[int] = ()) -> TaskPa
             if part is None:
                 return None
             mine = TaskPart.objects.filter(pk=part.pk, claim="")
-            if mine.update(claim=token, heartbeat_at=timezone.now(), not_before=None):
+            if mine.update(claim=token, heartbeat_at=Now(), not_before=None):
                 begun = TaskRepository.objects.filter(parts=part)
                 begun.filter(status=Status.WAITING).update(status=Status.SYNCHRONIZING)
-                begun.exclude(next_try_at=None).update(next_try_at=None, reason="")
+                others = TaskPart.objects.filter(repository=OuterRef("pk")).exclude(not_before=None)
+                begun.exclude(Q(next_try_at=None) | Exists(others)).update(next_try_at=None, reason="")
                 part.claim = token
                 return part
 
 
 def beat(part: TaskPart) -> bool:
     """A sign of life of the owner; False when the part is no longer its own."""
-    return bool(owned(part).update(heartbeat_at=timezone.now()))
+    return bool(owned(part).update(heartbeat_at=Now()))
 
 
 def owned(part: TaskPart) -> QuerySet[TaskPart]:
@@ -71,17 +85,18 @@ def owned(part: TaskPart) -> QuerySet[TaskPart]:
 def settle(repository_id: int) -> None:
     """Gives a repository the status that its parts say, in the transaction that changed one of them."""
     # Not the key: others may be adding resources to the repository, and wait for it themselves.
-    row = TaskRepository.objects.select_for_update(no_key=True).get(pk=repository_id)
-    if row.status not in OPEN:
+    rows = TaskRepository.objects.filter(pk=repository_id, status__in=OPEN)
+    row = rows.select_for_update(no_key=True).defer("digest_tags").first()
+    if row is None:
         return
     parts = TaskPart.objects.filter(repository=row)
-    if not parts.exists():
-        row.status, row.next_try_at, row.digest_tags = _end_of(row), None, []
-        if row.needless:
-            SyncTask.objects.filter(pk=row.task_id).update(repository_count=F("repository_count") - 1)
-    else:
-        row.status = Status.WAITING if not parts.exclude(claim="").exists() else Status.SYNCHRONIZING
-    row.save(update_fields=["status", "next_try_at", "digest_tags"])
+    if parts.exists():
+        rows.update(status=Status.SYNCHRONIZING if parts.exclude(claim="").exists() else Status.WAITING)
+        return
+    row.status = _end_of(row)
+    rows.update(status=row.status, next_try_at=None, digest_tags=[])
+    if row.needless:
+        SyncTask.objects.filter(pk=row.task_id).update(repository_count=F("repository_count") - 1)
 
 
 def _end_of(row: TaskRepository) -> Status:
@@ -123,7 +138,7 @@ def fall(token: str, error: OciError) -> bool:
 
 def take_back() -> None:
     """What silent owners hold waits again; what too many were lost over fails."""
-    silent = timezone.now() - timedelta(seconds=settings.SILENT_SECONDS)
+    silent = Now() - timedelta(seconds=settings.SILENT_SECONDS)
     _lose(TaskPart.objects.filter(heartbeat_at__lt=silent).exclude(claim=""), LOST)
 
 
@@ -148,33 +163,38 @@ def _release(parts: QuerySet[TaskPart], **changes: Any) -> None:
 
 def fail(parts: QuerySet[TaskPart], error: OciError) -> None:
     """What is left of these parts fails; it never counts as succeeded."""
-    for pk in parts.values_list("pk", flat=True):
+    pks = list(parts.order_by("repository_id", "pk").values_list("pk", flat=True))
+    for at in range(0, len(pks), CHUNK):
         with transaction.atomic():
-            part = parts.filter(pk=pk).select_for_update(of=("self",)).select_related("repository").first()
-            if part is None:
-                continue
-            part.delete()
-            if part.repository is None:
-                SyncTask.objects.filter(pk=part.task_id).update(reason=str(error))
-            else:
-                _fail_resources(part.repository, part.tags, error)
-                settle(part.repository.pk)
+            chunk = parts.filter(pk__in=pks[at : at + CHUNK]).order_by("repository_id", "pk")
+            _fail(list(chunk.select_for_update(of=("self",)).select_related("repository")), error)
 
 
-def _fail_resources(repository: TaskRepository, tags: list[str] | None, error: OciError) -> None:
-    """A repository whose tags are not known counts as one more resource, of no tag."""
+def _fail(doomed: Sequence[TaskPart], error: OciError) -> None:
+    TaskPart.objects.filter(pk__in=[part.pk for part in doomed]).delete()
+    of_tasks: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for part in doomed:
+        if part.repository is None:
+            SyncTask.objects.filter(pk=part.task_id).update(reason=str(error))
+        else:
+            of_tasks[part.task_id].update(_fail_resources(part.repository, part.tags, error))
+            settle(part.repository.pk)
+    for task_id, numbers in of_tasks.items():
+        count_in_task(task_id, numbers)
+
+
+def _fail_resources(repository: TaskRepository, tags: list[str] | None, error: OciError) -> dict[str, int]:
+    """A repository whose tags are not known counts as one more resource, of no tag. Returns what was counted."""
+    failed, fields = TaskResource.Outcome.FAILED, failure_fields(error)
     TaskResource.objects.bulk_create(
-        [
-            TaskResource(repository=repository, tag=tag, outcome=TaskResource.Outcome.FAILED, **failure_fields(error))
-            for tag in (tags or [""])
-        ],
+        [TaskResource(repository=repository, tag=tag, outcome=failed, **fields) for tag in (tags or [""])],
         ignore_conflicts=True,
     )
     unplanned = 0 if repository.listed and tags else len(tags or [""])
     TaskRepository.objects.filter(pk=repository.pk).update(reason=str(error))
     numbers = {"planned": unplanned, "failed": len(tags or [""])}
     count(repository, numbers)
-    count_in_task(repository.task_id, numbers)
+    return numbers
 
 
 def failure_fields(error: OciError) -> dict[str, Any]:
@@ -209,9 +229,8 @@ def discard(task: SyncTask, reason: str) -> None:
 
 
 def _stop_repositories(pks: Iterable[int], reason: str) -> None:
-    rows = (
-        TaskRepository.objects.filter(pk__in=list(pks), status__in=OPEN).order_by("pk").select_for_update(no_key=True)
-    )
-    idle = [row.pk for row in rows if not row.parts.exclude(claim="").exists()]
+    held = TaskPart.objects.filter(repository=OuterRef("pk")).exclude(claim="")
+    idle = TaskRepository.objects.filter(~Exists(held), pk__in=list(pks), status__in=OPEN)
+    locked = list(idle.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
     ended: dict[str, Any] = {"status": Status.STOPPED, "reason": reason, "next_try_at": None, "digest_tags": []}
-    TaskRepository.objects.filter(pk__in=idle).update(**ended)
+    TaskRepository.objects.filter(pk__in=locked).update(**ended)

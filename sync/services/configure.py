@@ -1,11 +1,14 @@
 """Instances and rules: saving, switching, deleting."""
 
+from functools import partial
+
 from django.db import transaction
 from django.db.models import ProtectedError
 
 from sync.models import OPEN, Instance, SyncRule, SyncTask, Trigger
 from sync.services import outages
-from sync.services.trigger import open_task, stop_task
+from sync.services.execute import finish
+from sync.services.trigger import ask_to_stop, open_task
 
 
 class InUse(Exception):
@@ -49,5 +52,7 @@ def delete_rule(rule: SyncRule) -> None:
     """Stops its open tasks; its logs stay, and so does what it brought to the target."""
     with transaction.atomic():
         for task in rule.tasks.filter(status__in=OPEN):
-            stop_task(task)
+            ask_to_stop(task)
+            # Later: workers lock repositories before their task, and would wait for us as we for them.
+            transaction.on_commit(partial(finish, task))
         rule.delete()

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from time import monotonic
 from typing import TypeVar
@@ -13,7 +14,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from sync.credentials import CredentialKeyMissing
 from sync.models import OPEN, Instance, Status, SyncTask, TaskPart, TaskRepository
@@ -129,7 +130,8 @@ class _Slice:
         with closing(source.client), closing(target.client):
             self._reach(source, self._task.source)
             self._reach(target, self._task.target)
-            if self._task.reason:
+            # A reason that came with failures stays.
+            if self._task.reason and not self._task.failed:
                 SyncTask.objects.filter(pk=self._task.pk).update(reason="")
                 tasklog.say(self._task, tasklog.INFO, "Both sides answer again: it goes on.")
             self._replicate(source, target, monotonic() + seconds)
@@ -291,14 +293,41 @@ def _end_of(task: SyncTask) -> Status:
     return Status.PARTIAL if task.succeeded else Status.FAILED
 
 
-def sweep() -> list[SyncTask]:
-    """Mends what was lost, as often and by as many as may be; returns open tasks on which somebody can go on."""
+@dataclass(frozen=True)
+class Idle:
+    """A task that can go on, with how many workers it has and how many parts wait for one."""
+
+    task: SyncTask
+    working: int
+    ready: int
+
+
+def sweep(leaving: Callable[[], bool] = never) -> list[Idle]:
+    """Mends what was lost, as often and by as many as may be; returns the open tasks on which somebody can go on.
+
+    Leaves what it can to the next one when `leaving`.
+    """
     claims.take_back()
-    unended = SyncTask.objects.filter(status__in=OPEN).select_related("source", "target")
+    unended = SyncTask.objects.filter(status__in=OPEN).select_related("source", "target").defer("selection")
     for task in outages.waited_too_long(unended):
-        claims.give_up(task, outages.told(task))
+        if not leaving():
+            _guarded(task, lambda task: claims.give_up(task, outages.told(task)))
     nothing_left = ~Exists(TaskPart.objects.filter(task=OuterRef("pk")))
     for task in unended.filter(nothing_left | Q(stop_requested=True)):
-        finish(task)
+        if not leaving():
+            _guarded(task, finish)
     waiting = outages.not_asked_now(unended).values("pk")
-    return list(unended.exclude(pk__in=waiting).filter(Exists(claims.ready(OuterRef("pk")))))
+    parts = claims.claimable().order_by().values("task").annotate(number=Count("pk"))
+    ready, working = dict(parts.values_list("task", "number")), claims.owners_by_task()
+    idle = unended.exclude(pk__in=waiting).filter(Exists(claims.ready(OuterRef("pk"))))
+    return [Idle(task, working[task.pk], ready.get(task.pk, 0)) for task in idle]
+
+
+def _guarded(task: SyncTask, mend: Callable[[SyncTask], object]) -> None:
+    """A fault over one task keeps nobody from mending the others."""
+    try:
+        mend(task)
+    except (DatabaseError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("task %s cannot be mended", task.pk)

@@ -1,15 +1,15 @@
 """Writing down what a run tells: counts, resources worth a row, deliveries, log lines, and what is left to do."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
-from sync.models import OPEN, Delivery, SyncRule, SyncTask, TaskPart, TaskRepository, TaskResource
+from sync.models import OPEN, Delivery, SyncTask, TaskPart, TaskRepository, TaskResource
 from sync.replication.events import Event, RepositoryDone, ResourceDone, TagsListed, Tick
 from sync.replication.lease import Lease
 from sync.replication.run import RepositoryWork
@@ -33,6 +33,7 @@ class Recorder:
         self._sheets: dict[str, Sheet] = {}
         self._flushed_at = self._beat_at = monotonic()
         self.met_outage = False
+        self._got_through = False
         self._divided = False
 
     def take_divided(self) -> bool:
@@ -75,13 +76,16 @@ class Recorder:
     def record(self, event: Event | Tick) -> None:
         if isinstance(event, Event):
             sheet = self._sheets.get(event.repository)
-            if sheet is None:
-                return  # Another worker has it by now.
-            if isinstance(event, RepositoryDone):
+            if sheet is None or sheet.lost:
+                # Another worker has it by now. It stays ours to ignore until the engine is done with it.
+                if isinstance(event, RepositoryDone):
+                    self._sheets.pop(event.repository, None)
+            elif isinstance(event, RepositoryDone):
                 self._close(sheet)
             elif isinstance(event, ResourceDone) and event.error is not None and self._to_be_put_off(event):
                 sheet.put_off(event)
             else:
+                self._got_through = self._got_through or isinstance(event, ResourceDone)
                 sheet.note(event)
         if monotonic() - self._flushed_at >= FLUSH_SECONDS:
             self.flush()
@@ -89,7 +93,7 @@ class Recorder:
     def flush(self) -> None:
         """Writes what happened, and a sign of life now and then."""
         beat = monotonic() - self._beat_at >= settings.SILENT_SECONDS / 6
-        due = [sheet for sheet in self._sheets.values() if sheet.changed or beat]
+        due = [sheet for sheet in self._sheets.values() if (sheet.changed or beat) and not sheet.lost]
         if due:
             self._write(due)
         if beat:
@@ -107,11 +111,14 @@ class Recorder:
         """The engine is done with the part: all of it is done, or the rest goes back, now or after a while."""
         if sheet.came_forward:
             sheet.part.tries, sheet.part.put_off_since = 0, None
-        wait = put_off(sheet.part, sheet.errors) if self._patient else None
+        wait = self._put_off(sheet) if self._patient else None
         if wait is None:
             sheet.fail()
         self._write([sheet], closing=True, wait=wait)
         self._sheets.pop(sheet.repository.name, None)
+
+    def _put_off(self, sheet: Sheet) -> PutOff | None:
+        return put_off(sheet.part, sheet.errors, all_away=self.met_outage and not self._got_through)
 
     def _write(self, sheets: Iterable[Sheet], *, closing: bool = False, wait: PutOff | None = None) -> None:
         began = monotonic()
@@ -126,7 +133,7 @@ class Recorder:
                 sheet.written()
             else:
                 sheet.work.lease.lose()
-                self._sheets.pop(sheet.repository.name, None)
+                sheet.lost = True
         self._task.refresh_from_db(fields=[*SyncTask.FIELDS, "repository_count", "all_planned"])
 
     def _write_sheet(self, sheet: Sheet, closing: bool, wait: PutOff | None) -> bool:
@@ -139,30 +146,34 @@ class Recorder:
         if sheet.reason:
             TaskRepository.objects.filter(pk=sheet.repository.pk, reason="").update(reason=sheet.reason)
         _write_resources(sheet.resources)
-        self._write_deliveries(sheet)
         if closing:
             claims.settle(sheet.repository.pk)
         return True
 
-    def _write_totals(self, sheets: Iterable[Sheet]) -> None:
+    def _write_totals(self, sheets: Sequence[Sheet]) -> None:
         numbers: Counter[str] = Counter()
         for sheet in sheets:
             numbers.update(sheet.numbers)
         claims.count_in_task(self._task.pk, numbers)
+        self._write_deliveries([delivery for sheet in sheets for delivery in sheet.deliveries])
         lines = sorted((line for sheet in sheets for line in sheet.lines), key=lambda line: line.at)
         tasklog.write(self._task, lines)
         if any(sheet.listing or not sheet.repository.listed for sheet in sheets):
             unlisted = TaskRepository.objects.filter(task=self._task, listed=False, status__in=OPEN)
             SyncTask.objects.filter(pk=self._task.pk).update(all_planned=not unlisted.exists())
 
-    def _write_deliveries(self, sheet: Sheet) -> None:
-        rule_id, target_id = self._task.rule_id, self._task.target_id
-        if not (sheet.deliveries and rule_id and target_id and SyncRule.objects.filter(pk=rule_id).exists()):
+    def _write_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """After the task was locked: who deletes its rule takes the rule from the task before anything else."""
+        if not deliveries:
             return
-        for delivery in sheet.deliveries:
+        locked = SyncTask.objects.select_for_update(no_key=True).values_list("rule_id", "target_id")
+        rule_id, target_id = locked.get(pk=self._task.pk)
+        if rule_id is None or target_id is None:
+            return
+        for delivery in deliveries:
             delivery.rule_id, delivery.target_id = rule_id, target_id
         Delivery.objects.bulk_create(
-            sheet.deliveries,
+            deliveries,
             batch_size=500,
             update_conflicts=True,
             unique_fields=["rule", "target", "repository", "tag"],
@@ -173,7 +184,7 @@ class Recorder:
 def _write_part(sheet: Sheet, closing: bool, wait: PutOff | None) -> bool:
     part = claims.owned(sheet.part)
     tags = None if sheet.remaining is None else list(sheet.remaining)
-    changes: dict[str, Any] = {"heartbeat_at": timezone.now()}
+    changes: dict[str, Any] = {"heartbeat_at": Now()}
     if sheet.came_forward:
         changes |= claims.FORWARD | {"tags": tags}
         sheet.part.tries, sheet.part.put_off_since = 0, None

@@ -14,7 +14,7 @@ from sync.services import claims, tasklog
 
 @dataclass(eq=False)
 class Sheet:
-    """One claimed part. `came_forward`: something of it was done since the last write."""
+    """One claimed part. `came_forward`: something of it was done since the last write; `lost`: another has it."""
 
     part: TaskPart
     repository: TaskRepository
@@ -31,6 +31,7 @@ class Sheet:
     lines: list[LogLine] = field(default_factory=list)
     came_forward: bool = False
     changed: bool = False
+    lost: bool = False
 
     def note(self, event: Event) -> None:
         """Takes what the engine tells, failures that are put off excepted."""

@@ -90,21 +90,26 @@ def retry_failed(task: SyncTask, *, actor: str = "", enqueue: bool = True) -> Op
         return open_task(task.rule, Trigger.RETRY, actor=actor, selection=covered, retry_of=task, enqueue=enqueue)
 
 
-def go_on(task: SyncTask, jobs: int = 1) -> None:
-    """Asks so many workers to go on with the task."""
-    for _ in range(jobs):
-        queue.enqueue_task(task.pk, queue_for(task))
-
-
 def spread(task: SyncTask) -> None:
-    """Called by a worker that has found more than it can do alone: asks for as many others as can and may help."""
-    top_up(task, queued=0 if claims.owners(task) else 1)
+    """Called by a worker of the task, which has found more than it can do alone."""
+    top_up(task, max(claims.owners(task), 1), claims.ready(task).count(), queue.queued_tasks()[task.pk])
 
 
-def top_up(task: SyncTask, queued: int) -> None:
-    """Asks for as many workers as can and may work on the task, less those who do or are asked (`queued`) already."""
-    working = claims.owners(task)
-    go_on(task, min(task.parallelism, working + claims.ready(task).count()) - working - queued)
+def go_on(task: SyncTask) -> None:
+    """Called by a worker whose turn is over: somebody shall take the next one."""
+    top_up(task, claims.owners(task), claims.ready(task).count(), queue.queued_tasks()[task.pk])
+
+
+def top_up(task: SyncTask, working: int, ready: int, queued: int) -> int:
+    """Asks for as many workers as can and may work on the task, less those who do or are asked already.
+
+    Returns how many were asked. When the queue fails, the rest is left to the sweep.
+    """
+    wanted = min(task.parallelism, working + ready) - working - queued
+    for asked in range(wanted):
+        if not queue.enqueue_task(task.pk, queue_for(task)):
+            return asked
+    return max(wanted, 0)
 
 
 def queue_for(task: SyncTask) -> str:
@@ -114,6 +119,15 @@ def queue_for(task: SyncTask) -> str:
 
 def stop_task(task: SyncTask) -> bool:
     """A waiting task is Stopped at once, a running one within seconds. False when it had ended."""
+    asked = ask_to_stop(task)
+    if asked:
+        # What nobody works on ends here and now; owners hear of it and end the rest.
+        finish(task)
+    return asked
+
+
+def ask_to_stop(task: SyncTask) -> bool:
+    """The half of it that may be part of a transaction: the task itself is changed, its repositories are not locked."""
     # In one step: between the two a new task would find the old one neither to join nor gone.
     with transaction.atomic():
         asked = SyncTask.objects.filter(pk=task.pk, status__in=OPEN).update(stop_requested=True)
@@ -122,7 +136,4 @@ def stop_task(task: SyncTask) -> bool:
             tasklog.say(task, tasklog.WARNING, "Asked to stop.")
         if task.stop_waiting():
             task.parts.all().delete()
-    if asked:
-        # What nobody works on ends here and now; owners hear of it and end the rest.
-        finish(task)
     return bool(asked)

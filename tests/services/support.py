@@ -10,6 +10,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from sync.models import Instance, SyncRule, SyncTask, TaskPart, TaskRepository, Trigger
+from sync.services import execute
 from sync.services.execute import run_slice
 from sync.services.trigger import open_task
 
@@ -93,3 +94,8 @@ def in_threads(calls: Sequence[Callable[[], Result]]) -> list[Result]:
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(call, calls))
+
+
+def swept() -> list[SyncTask]:
+    """The tasks on which the sweep finds that somebody can go on."""
+    return [idle.task for idle in execute.sweep()]

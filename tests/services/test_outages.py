@@ -8,13 +8,22 @@ from django.utils import timezone
 
 from demo.registries import free_port
 from sync.models import Instance, LogLine, Status, SyncTask, TaskPart, TaskResource
-from sync.services import execute, outages
+from sync.services import outages
 from sync.services.configure import save_instance
 from sync.services.connect import test_connection as try_connection
 from sync.services.trigger import stop_task
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.replication.support import push, some_image
-from tests.services.support import assert_sums_agree, make_due, make_rule, open_here, reached_at, task_with_rows, work
+from tests.services.support import (
+    assert_sums_agree,
+    make_due,
+    make_rule,
+    open_here,
+    reached_at,
+    swept,
+    task_with_rows,
+    work,
+)
 from tests.support import Relay
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_backoff")]
@@ -51,9 +60,9 @@ def test_nothing_fails_and_the_task_says_who_is_away(side, rule, namespace, sour
     assert "refused" in instance.down_reason
     (line,) = LogLine.objects.filter(task=task, level="warning")
     assert "goes on by itself when it answers again" in line.message
-    assert execute.sweep() == []
+    assert swept() == []
     Instance.objects.update(next_try_at=timezone.now())
-    assert execute.sweep() == [task]
+    assert swept() == [task]
 
 
 def test_many_tries_later_nothing_has_failed_and_the_log_says_it_once(rule):
@@ -109,7 +118,7 @@ def test_it_goes_on_by_itself_when_the_registry_is_back(rule, namespace, source,
     assert task.reason
     registry = start_registry(port=port)
     time_passes(rule.target, minutes=1)
-    assert execute.sweep() == [task]
+    assert swept() == [task]
     assert work(task) is False
     assert (task.status, task.copied, task.failed, task.reason) == (Status.SUCCEEDED, 1, 0, "")
     assert judge.digest(registry.url, f"{namespace}/web:v1") == image.digest
@@ -152,11 +161,11 @@ def test_saving_the_instance_ends_the_waiting(rule, target):
     reached_at(rule.target, nobody_there())
     task = open_here(rule)
     work(task)
-    assert execute.sweep() == []
+    assert swept() == []
     rule.target.refresh_from_db()
     rule.target.url = target
     save_instance(rule.target, None)
-    assert execute.sweep() == [task]
+    assert swept() == [task]
     assert work(task) is False
     assert task.status == Status.SUCCEEDED
 
@@ -170,7 +179,7 @@ def test_a_connection_test_ends_the_waiting_if_it_is_good(answers, rule, target)
         Instance.objects.filter(pk=rule.target.pk).update(url=target)
     findings = try_connection(Instance.objects.get(pk=rule.target.pk))
     assert findings[0].ok is answers
-    assert execute.sweep() == ([task] if answers else [])
+    assert swept() == ([task] if answers else [])
 
 
 def test_after_the_time_limit_what_waits_fails_with_the_reason(rule, settings):
@@ -179,11 +188,11 @@ def test_after_the_time_limit_what_waits_fails_with_the_reason(rule, settings):
     task = task_with_rows(rule, "prod/web", tags=["v1", "v2"])
     work(task)
     time_passes(rule.target, hours=25)
-    assert execute.sweep() == [task]
+    assert swept() == [task]
     task.refresh_from_db()
     assert task.is_open, "it has not waited itself for so long"
     SyncTask.objects.update(created_at=timezone.now() - timedelta(hours=25))
-    assert execute.sweep() == []
+    assert swept() == []
     task.refresh_from_db()
     assert (task.status, task.planned, task.failed, task.parts.count()) == (Status.FAILED, 2, 2, 0)
     (reason,) = set(TaskResource.objects.values_list("reason", flat=True))
@@ -198,7 +207,7 @@ def test_after_the_time_limit_a_task_that_was_never_planned_fails_with_the_reaso
     work(task)
     time_passes(rule.source, hours=settings.OUTAGE_HOURS + 1)
     SyncTask.objects.update(created_at=timezone.now() - timedelta(hours=settings.OUTAGE_HOURS + 1))
-    assert execute.sweep() == []
+    assert swept() == []
     task.refresh_from_db()
     assert (task.status, task.repository_count) == (Status.FAILED, None)
     assert "Source guangzhou: cannot reach the registry" in task.reason

@@ -6,10 +6,9 @@ import pytest
 from django.utils import timezone
 
 from sync.models import LogLine, Status, SyncTask, TaskPart, TaskResource
-from sync.services import execute
 from tests.fakes.registry import Answer
 from tests.replication.support import push, some_image
-from tests.services.support import assert_sums_agree, make_due, open_here, reached_at, run, work
+from tests.services.support import assert_sums_agree, make_due, open_here, reached_at, run, swept, work
 from tests.support import Relay
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_backoff")]
@@ -61,9 +60,9 @@ def test_what_may_heal_waits_with_its_reason_and_heals(task, relay, rule, namesp
     assert row.next_try_at == TaskPart.objects.get().not_before
     assert waits_for(PUT_OFF_SECONDS)
     assert LogLine.objects.filter(task=task, level="warning", message__contains="Tried again in 600 s").exists()
-    assert execute.sweep() == []
+    assert swept() == []
     make_due(task)
-    assert execute.sweep() == [task]
+    assert swept() == [task]
     relay.script("PUT", bad(namespace), relay.forward)
     assert work(task) is False
     row.refresh_from_db()
@@ -216,3 +215,35 @@ def test_planning_that_fails_three_times_fails_the_task(rule, source):
     assert (task.status, task.repository_count, task.parts.count()) == (Status.FAILED, None, 0)
     assert "cannot list the repositories" in task.reason
     assert "500" in task.reason
+
+
+def test_an_outage_behind_a_front_that_answers_is_waited_for(task, relay, namespace):
+    """/v2/ answers, everything behind it does not: nothing gets through, so no try counts."""
+    relay.script("HEAD", f"/v2/{namespace}/", Answer(503))
+    for _ in range(5):
+        assert work(task) is False
+        assert (task.is_open, task.failed) == (True, 0)
+        make_due(task)
+    relay.script("HEAD", f"/v2/{namespace}/", relay.forward)
+    assert work(task) is False
+    assert (task.status, task.copied) == (Status.SUCCEEDED, 2)
+
+
+def test_no_registry_makes_a_task_wait_for_ever(task, relay, namespace, settings):
+    relay.script("PUT", bad(namespace), Answer(429, headers={"Retry-After": "999999999"}))
+    work(task)
+    assert waits_for(settings.OUTAGE_HOURS * 3600)
+
+
+def test_the_reason_stays_while_another_part_of_the_repository_is_done(rule, namespace, source, relay, settings):
+    settings.TAGS_PER_CLAIM = 1
+    for tag in ("bad", "good"):
+        push(source, f"{namespace}/web", tag, some_image())
+    task = open_here(rule)
+    relay.script("PUT", bad(namespace), Answer(500))
+    while work(task):
+        pass
+    row = task.repositories.get()
+    assert (row.copied, row.status) == (1, Status.WAITING)
+    assert row.reason.startswith("bad: Target frankfurt: cannot write manifest")
+    assert row.next_try_at == TaskPart.objects.get().not_before

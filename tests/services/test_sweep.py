@@ -10,7 +10,7 @@ from sync import jobs, queue
 from sync.models import Status, SyncTask, TaskPart, TaskRepository, Trigger
 from sync.services import claims, execute
 from sync.services.trigger import open_task
-from tests.services.support import in_threads, make_instance, make_rule, open_here, task_with_rows
+from tests.services.support import in_threads, make_instance, make_rule, open_here, swept, task_with_rows
 
 pytestmark = pytest.mark.django_db
 
@@ -27,9 +27,9 @@ def test_the_sweep_may_come_as_often_as_it_likes(rule):
     task = task_with_rows(rule, "prod/a", "prod/b")
     held = claims.claim_next(task, "held")
     lose(task)
-    assert execute.sweep() == [task]
+    assert swept() == [task]
     before = list(TaskPart.objects.values()), list(TaskRepository.objects.values())
-    assert execute.sweep() == [task]
+    assert swept() == [task]
     assert (list(TaskPart.objects.values()), list(TaskRepository.objects.values())) == before
     assert held is not None
     held.refresh_from_db()
@@ -38,18 +38,18 @@ def test_the_sweep_may_come_as_often_as_it_likes(rule):
 
 def test_the_sweep_finds_what_the_queue_forgot(rule):
     task = open_here(rule)
-    assert execute.sweep() == [task]
+    assert swept() == [task]
     task.close(Status.FAILED)
-    assert execute.sweep() == []
+    assert swept() == []
 
 
 def test_the_sweep_leaves_alone_what_waits_for_its_next_try(rule):
     task = task_with_rows(rule, "prod/a")
     TaskPart.objects.update(not_before=timezone.now() + timedelta(hours=1))
-    assert execute.sweep() == []
+    assert swept() == []
     assert claims.claim_next(task, "mine") is None
     TaskPart.objects.update(not_before=timezone.now())
-    assert execute.sweep() == [task]
+    assert swept() == [task]
     assert claims.claim_next(task, "mine") is not None
 
 
@@ -58,7 +58,7 @@ def test_the_sweep_closes_what_the_last_two_finishers_missed(rule):
     TaskPart.objects.all().delete()
     TaskRepository.objects.update(status=Status.SUCCEEDED, planned=1, copied=1)
     SyncTask.objects.update(planned=1, copied=1)
-    assert execute.sweep() == []
+    assert swept() == []
     task.refresh_from_db()
     assert (task.status, task.copied) == (Status.SUCCEEDED, 1)
     assert task.finished_at
@@ -68,7 +68,7 @@ def test_the_sweep_ends_a_stopped_task_whose_worker_was_lost(rule):
     task = task_with_rows(rule, "prod/a", "prod/b")
     lose(task)
     SyncTask.objects.update(stop_requested=True)
-    assert execute.sweep() == []
+    assert swept() == []
     task.refresh_from_db()
     assert task.status == Status.STOPPED
     assert set(task.repositories.values_list("status", flat=True)) == {Status.STOPPED}
@@ -78,7 +78,7 @@ def test_a_task_whose_planner_was_lost_is_planned_by_another(rule):
     task = open_here(rule)
     task.start()
     lose(task)
-    assert execute.sweep() == [task]
+    assert swept() == [task]
     part = claims.claim_next(task, "next")
     assert part is not None
     assert (part.repository, part.lost_owners) == (None, 1)

@@ -100,6 +100,8 @@ def test_a_worker_with_too_much_to_do_asks_for_as_many_others_as_may_and_can_hel
     claims.claim_next(task, "me")
     with newly_enqueued(task, asked):
         trigger.spread(task)
+    with newly_enqueued(task, 0):
+        trigger.spread(task)
 
 
 @pytest.mark.parametrize(
@@ -123,17 +125,17 @@ def test_the_sweep_tops_up_to_what_the_rule_allows(owners, waiting, queued, aske
         claims.claim_next(task, f"owner-{number}")
     assert claims.owners(task) == owners
     with newly_enqueued(task, asked):
-        trigger.top_up(task, queued)
+        trigger.top_up(task, claims.owners(task), claims.ready(task).count(), queued)
 
 
 def test_what_waits_for_its_next_try_needs_no_worker(rule, valkey):
     task = task_with_rows(rule, "prod/a", "prod/b")
     TaskPart.objects.update(not_before=timezone.now() + timedelta(hours=1))
     with newly_enqueued(task, 0):
-        trigger.top_up(task, 0)
+        trigger.top_up(task, 0, claims.ready(task).count(), 0)
     make_due(task)
     with newly_enqueued(task, 2):
-        trigger.top_up(task, 0)
+        trigger.top_up(task, 0, claims.ready(task).count(), 0)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -172,7 +174,7 @@ def test_a_job_of_a_task_that_is_gone_or_has_ended_does_nothing(rule, valkey):
 def test_a_worker_takes_pushes_before_bulk_and_sweeps_before_both(rule, valkey, monkeypatch):
     begun: list[str] = []
 
-    def sweep() -> list[SyncTask]:
+    def sweep(*_: object) -> list[SyncTask]:
         begun.append("sweep")
         return []
 
