@@ -31,7 +31,7 @@ def main() -> int:
             print(f"FAILED: {' '.join(check)}", flush=True)
             counts["failed"] += 1
     if sys.argv[1:] != ["lint"]:
-        counts += _pytest("SQLite", {}, "-n", "2", "--dist", "loadfile")
+        counts += _pytest("SQLite", {})
         counts += _on_postgresql()
         print(_summary(counts))
     return 1 if counts["failed"] else 0
@@ -58,7 +58,7 @@ def _pytest(name: str, environment: dict[str, str], *options: str) -> Counter[st
     print(f"-- pytest on {name}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", *options, f"--junitxml={report}"]
+        command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *options, f"--junitxml={report}"]
         status = subprocess.run(command, cwd=PROJECT, env=_environment(**environment), check=False).returncode
         counts = _read(report) if report.exists() else Counter()
     if status != 0 and not counts["failed"]:
