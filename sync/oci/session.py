@@ -57,6 +57,10 @@ class Session:
         """Break off at once what all threads do with this client (see Transport.abort); cleaning up goes on."""
         self._transport.abort()
 
+    def check_cancelled(self) -> None:
+        """Raise Cancelled when the caller of this client asked to stop."""
+        self._transport.check_cancelled()
+
     def close(self) -> None:
         """Close the idle connections."""
         self._transport.close()

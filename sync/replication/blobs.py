@@ -1,59 +1,75 @@
 """Bringing blobs into repositories of the target, each moved once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from sync.oci.client import Client, Upload
 from sync.oci.errors import OciError
 from sync.oci.manifest import Descriptor
+from sync.replication.graph import Graph, Once, by_size
 from sync.replication.journey import Journey
-from sync.replication.single import SingleFlight
+from sync.replication.whereabouts import Whereabouts
 
-
-class Hints(dict[str, str]):
-    """A repository of the target for each digest that it was seen to keep.
-
-    Forgets everything when it grows beyond some megabytes: a missing hint costs an upload, a wrong one a request.
-    """
-
-    LIMIT = 100_000
-
-    def __setitem__(self, digest: str, repository: str) -> None:
-        if len(self) >= self.LIMIT:
-            self.clear()
-        super().__setitem__(digest, repository)
+# How often to look whether another worker has brought what it is moving.
+ASKED_EVERY_SECONDS = 0.1
 
 
 class Blobs:
-    """Brings each digest to the target once, helped by hints that may come from earlier runs.
+    """Brings each digest to the target once, helped by what is known from earlier runs and other workers.
 
     The first to need a digest mounts or uploads it; others that come meanwhile wait, then mount from there. No two
-    threads write the same digest into the same repository: registries answer wrongly while two do.
+    write the same digest into the same repository at once: registries answer wrongly while two do.
     """
 
-    def __init__(self, source: Client, target: Client, kept_in: Hints, *, same_instance: bool) -> None:
+    def __init__(
+        self, graph: Graph, source: Client, target: Client, whereabouts: Whereabouts, *, same_instance: bool
+    ) -> None:
+        self._graph = graph
         self._source = source
         self._target = target
+        self._whereabouts = whereabouts
         self._same_instance = same_instance
-        self._kept_in = kept_in
-        self._in_registry = SingleFlight()
-        self._in_repository = SingleFlight()
+        self._in_registry = Once(graph)
+        self._in_repository = Once(graph)
 
-    def ensure(self, blob: Descriptor, journey: Journey) -> None:
-        """Returns when the target repository holds the blob. Raises OciError."""
-        self._in_repository.do((journey.target_repository, blob.digest), lambda: self._bring(blob, journey))
+    async def ensure(self, blobs: Sequence[Descriptor], journey: Journey) -> None:
+        """Returns when the target repository holds them all. Raises OciError."""
+        missing = [one for one in blobs if not self._in_repository.is_done((journey.target_repository, one.digest))]
+        if not self._same_instance:
+            self._whereabouts.look_up(one.digest for one in missing)
+        await self._graph.all((by_size(one.size), self._ensure(one, journey)) for one in missing)
 
-    def _bring(self, blob: Descriptor, journey: Journey) -> None:
+    async def _ensure(self, blob: Descriptor, journey: Journey) -> None:
+        key = (journey.target_repository, blob.digest)
+        await self._in_repository.do(key, partial(self._bring, blob, journey))
+
+    async def _bring(self, blob: Descriptor, journey: Journey) -> None:
         """The first in the registry brings it; whoever comes after that mounts it into a repository of its own."""
-        if not self._in_registry.do(blob.digest, lambda: self._mount_or_upload(blob, journey)):
+        if not await self._in_registry.do(blob.digest, partial(self._bring_first, blob, journey)):
             self._mount_or_upload(blob, journey)
+
+    async def _bring_first(self, blob: Descriptor, journey: Journey) -> None:
+        while not self._claim(blob.digest):
+            await self._graph.sleep(ASKED_EVERY_SECONDS)
+            self._target.check_cancelled()
+        try:
+            self._mount_or_upload(blob, journey)
+        except BaseException:
+            self._whereabouts.give_up(blob.digest)
+            raise
+
+    def _claim(self, digest: str) -> bool:
+        """Whether it is our turn; mounting needs none."""
+        known = self._same_instance or self._whereabouts.kept_in(digest)
+        return bool(known) or self._whereabouts.claim(digest)
 
     def _mount_or_upload(self, blob: Descriptor, journey: Journey) -> None:
         """Where nothing is known to mount from, the target repository itself is named: it tells whether it has it."""
-        known = journey.source_repository if self._same_instance else self._kept_in.get(blob.digest)
+        known = journey.source_repository if self._same_instance else self._whereabouts.kept_in(blob.digest)
         upload = self._target.mount(journey.target_repository, blob.digest, known or journey.target_repository)
         if upload is not None:
             self._upload(blob, journey, upload)
-        self._kept_in[blob.digest] = journey.target_repository
+        self._whereabouts.keeps(blob.digest, journey.target_repository)
 
     def _upload(self, blob: Descriptor, journey: Journey, upload: Upload) -> None:
         try:

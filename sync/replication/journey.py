@@ -1,5 +1,6 @@
 """One resource on its way."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -29,12 +30,19 @@ class Journey:
     manifests: int = 0
     sent: set[str] = field(default_factory=set)
     referrers_seen: set[str] = field(default_factory=set)
+    # Its parts move at the same time.
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def check_lease(self) -> None:
         """To be called before each write: whoever took over may have brought something newer. Raises Cancelled."""
         if not self.lease.holds():
             raise Cancelled("the worker was taken for dead, another goes on")
 
+    def wrote(self) -> None:
+        with self._lock:
+            self.manifests += 1
+
     def moved(self, count: int) -> None:
-        self.moved_bytes += count
+        with self._lock:
+            self.moved_bytes += count
         self.on_bytes(count)

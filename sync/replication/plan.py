@@ -1,14 +1,15 @@
 """What a run would do: which repositories and tags match, and for each tag what its two sides hold."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from time import monotonic
+from typing import ClassVar
 
 from sync.oci.client import Client
-from sync.oci.errors import Denied, ManifestError, NotFound, OciError, Unauthorized
+from sync.oci.errors import Cancelled, Denied, ManifestError, NotFound, OciError, Unauthorized
 from sync.oci.manifest import Kind, Manifest
 from sync.oci.reference import InvalidReference, check_repository, check_tag, is_digest_tag, join_namespace
 from sync.registries import Registry
@@ -28,17 +29,13 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What happens to one tag. Digests are those seen by the check; blank where a side holds nothing.
-
-    `blind`: the target did not let us look, so the tag may be there.
-    """
+    """What happens to one tag. Digests are those seen by the check; blank where a side holds nothing."""
 
     tag: str
     action: Action
     digest: str = ""
     target_digest: str = ""
     kind: Kind | None = None
-    blind: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ def _passes(check: Callable[[str], str], name: str) -> bool:
 
 
 @contextmanager
-def _taking_names(operation: str) -> Iterator[None]:
+def taking_names(operation: str) -> Iterator[None]:
     """A name that no registry takes, listed by the source or made by the rule, becomes an OciError like any other."""
     try:
         yield
@@ -89,7 +86,7 @@ def list_tags(source: Client, spec: Spec, repository: str) -> Tags:
     matching: list[str] = []
     digest_tags: set[str] = set()
     try:
-        with _taking_names(f"list the tags of {repository}"):
+        with taking_names(f"list the tags of {repository}"):
             for tag in source.tags(repository):
                 if is_digest_tag(tag):
                     digest_tags.add(tag)
@@ -103,31 +100,88 @@ def list_tags(source: Client, spec: Spec, repository: str) -> Tags:
     return Tags(sorted(matching), frozenset(digest_tags))
 
 
+@dataclass(frozen=True)
+class TagsThere:
+    """The tags of a repository of the target, as they were at a time (monotonic seconds)."""
+
+    tags: frozenset[str]
+    at: float
+
+
+def list_there(target: Client, repository: str) -> TagsThere | None:
+    """The tags of the target, so that what is not there need not be looked for; None where they cannot be listed.
+
+    Raises Cancelled.
+    """
+    at = monotonic()
+    try:
+        return TagsThere(frozenset(target.tags(repository)), at)
+    except Cancelled:
+        raise
+    except NotFound as error:
+        return TagsThere(frozenset(), at) if error.code == "NAME_UNKNOWN" else None
+    except (OciError, InvalidReference):
+        return None  # looking for a tag, or writing it, tells why
+
+
 class Kinds:
-    """What kind of resource a digest is. A digest never changes its kind, so each is looked up once."""
+    """What kind of resource a digest is. A digest never changes its kind, so a process looks each up once."""
 
-    def __init__(self, source: Client) -> None:
+    LIMIT = 100_000
+    _known: ClassVar[dict[str, Kind]] = {}
+
+    def __init__(self, source: Client, wanted: frozenset[Kind]) -> None:
         self._source = source
-        self._known: dict[str, Kind] = {}
-        self._lock = threading.Lock()
+        self._make_a_difference = wanted != set(Kind)
 
-    def of(self, repository: str, digest: str) -> Kind:
-        with self._lock:
-            known = self._known.get(digest)
-        if known is None:
-            known = self._look(repository, digest)
-            with self._lock:
-                self._known[digest] = known
-        return known
+    def look_up(self, repository: str, digest: str) -> Kind | None:
+        """None where it makes no difference, and for a manifest that cannot be read: copying it fails and tells why."""
+        if not self._make_a_difference:
+            return None
+        try:
+            return self._known.get(digest) or self._of(repository, self._source.get_manifest(repository, digest))
+        except (ManifestError, NotFound):
+            return None
 
-    def _look(self, repository: str, digest: str, depth: int = 3) -> Kind:
-        """Reads the manifest; an index without a type of its own is what its first child is."""
-        manifest: Manifest = self._source.get_manifest(repository, digest)
+    def of(self, repository: str, manifest: Manifest) -> Kind | None:
+        """The same for a manifest that was read; of most it is known at no cost."""
+        if not self._make_a_difference:
+            return manifest.kind
+        try:
+            return self._known.get(manifest.digest) or self._of(repository, manifest)
+        except (ManifestError, NotFound):
+            return None
+
+    def _of(self, repository: str, manifest: Manifest) -> Kind:
+        kind = self._look(repository, manifest)
+        if len(self._known) >= self.LIMIT:
+            self._known.clear()
+        self._known[manifest.digest] = kind
+        return kind
+
+    def _look(self, repository: str, manifest: Manifest, depth: int = 3) -> Kind:
+        """An index without a type of its own is what its first child is."""
         if manifest.kind is not None:
             return manifest.kind
         if not depth:
             return Kind.OTHER
-        return self._look(repository, manifest.children[0].digest, depth - 1)
+        child = self._source.get_manifest(repository, manifest.children[0].digest)
+        return self._look(repository, child, depth - 1)
+
+
+def judge(spec: Spec, tag: str, held: str, there: str, kind: Kind | None = None) -> Decision:
+    """What happens to a tag, from the digests that its two sides hold; blank where a side holds nothing."""
+    if not held:
+        return Decision(tag, Action.VANISHED)
+    if kind is not None and kind not in spec.kinds:
+        return Decision(tag, Action.LEFT_OUT, held, kind=kind)
+    if not there:
+        action = Action.COPY
+    elif there == held:
+        action = Action.UNCHANGED
+    else:
+        action = Action.OVERWRITE if spec.overwrite else Action.CONFLICT
+    return Decision(tag, action, held, there, kind)
 
 
 class Planner:
@@ -137,39 +191,22 @@ class Planner:
         self._source = source
         self._target = target
         self._spec = spec
-        self.kinds = Kinds(source)
+        self._kinds = Kinds(source, spec.kinds)
 
-    def decide(self, repository: str, tag: str, verified: str = "") -> Decision:
-        """Raises OciError, located on its side. `verified`: a digest whose kind is known to be asked for."""
-        with _taking_names(f"compare {repository}:{tag}"):
-            return self._decide(repository, tag, verified)
+    def decide(self, repository: str, tag: str) -> Decision:
+        """Raises OciError, located on its side."""
+        with taking_names(f"compare {repository}:{tag}"):
+            held = self._source.head_manifest(repository, tag)
+            if held is None:
+                return judge(self._spec, tag, "", "")
+            there = digest_there(self._target, self._spec.target_repository(repository), tag)
+            return judge(self._spec, tag, held.digest, there or "", self._kinds.look_up(repository, held.digest))
 
-    def _decide(self, repository: str, tag: str, verified: str) -> Decision:
-        held = self._source.head_manifest(repository, tag)
-        if held is None:
-            return Decision(tag, Action.VANISHED)
-        kind = None if held.digest == verified else self._kind(repository, held.digest)
-        if kind is not None and kind not in self._spec.kinds:
-            return Decision(tag, Action.LEFT_OUT, held.digest, kind=kind)
-        try:
-            there = self._target.head_manifest(self._spec.target_repository(repository), tag)
-        except (Unauthorized, Denied):
-            return Decision(tag, Action.COPY, held.digest, kind=kind, blind=True)
-        target_digest = there.digest if there else ""
-        return Decision(tag, self._action(held.digest, target_digest), held.digest, target_digest, kind)
 
-    def _kind(self, repository: str, digest: str) -> Kind | None:
-        """None where it makes no difference, and for a manifest that cannot be read: copying it fails and tells why."""
-        if self._spec.kinds == set(Kind):
-            return None
-        try:
-            return self.kinds.of(repository, digest)
-        except (ManifestError, NotFound):
-            return None
-
-    def _action(self, digest: str, target_digest: str) -> Action:
-        if not target_digest:
-            return Action.COPY
-        if target_digest == digest:
-            return Action.UNCHANGED
-        return Action.OVERWRITE if self._spec.overwrite else Action.CONFLICT
+def digest_there(target: Client, repository: str, tag: str) -> str | None:
+    """The digest that the target's tag has, "" when there is no such tag; None when it does not let us look."""
+    try:
+        there = target.head_manifest(repository, tag)
+    except (Unauthorized, Denied):
+        return None
+    return there.digest if there else ""

@@ -3,15 +3,14 @@
 They are found by the Referrers API or, without it, under the fallback tag; cosign's older digest tags come along too.
 """
 
-import threading
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sync.oci.client import Client
 from sync.oci.errors import Denied, ManifestTooLarge, NotFound, Unauthorized
 from sync.oci.manifest import Descriptor, Manifest, merge_index
 from sync.oci.reference import digest_tags
+from sync.replication.graph import Gates, Graph
 from sync.replication.journey import Journey
 
 MAX_DEPTH = 8
@@ -34,14 +33,20 @@ class Referrers:
     """`bring(journey, reference, manifest)` brings one manifest with its parts and writes it under tag or digest."""
 
     def __init__(
-        self, source: Client, target: Client, *, overwrite: bool, bring: Callable[[Journey, str, Manifest], None]
+        self,
+        graph: Graph,
+        source: Client,
+        target: Client,
+        *,
+        overwrite: bool,
+        bring: Callable[[Journey, str, Manifest], Awaitable[None]],
     ) -> None:
         self._source = source
         self._target = target
         self._overwrite = overwrite
         self._bring = bring
         # Two signatures of one image may come at once; both must be in the fallback index afterwards.
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._turns = Gates(graph)
 
     def find(self, journey: Journey, digest: str) -> Found:
         fallback_tag, *cosign = digest_tags(digest)
@@ -52,32 +57,32 @@ class Referrers:
         entries = listed if listed is not None else index.children if index else ()
         return Found(digest, tuple(entries), index, tuple(tag for tag in cosign if tag in journey.digest_tags))
 
-    def bring(self, journey: Journey, found: Found, depth: int = 0) -> None:
+    async def bring(self, journey: Journey, found: Found, depth: int = 0) -> None:
         """Brings what the target lacks of `found`, and what refers to those in turn. Raises OciError."""
         if depth > MAX_DEPTH:
             raise ManifestTooLarge(f"referrers refer to each other more than {MAX_DEPTH} deep", side="source")
         for entry in found.entries:
-            self._bring_entry(journey, entry, depth)
+            await self._bring_entry(journey, entry, depth)
         if found.entries and self._target.referrers(journey.target_repository, found.subject) is None:
-            self._write_fallback_index(journey, found)
+            await self._write_fallback_index(journey, found)
         for tag in found.cosign_tags:
-            self._bring_tag(journey, tag)
+            await self._bring_tag(journey, tag)
 
-    def _bring_entry(self, journey: Journey, entry: Descriptor, depth: int) -> None:
+    async def _bring_entry(self, journey: Journey, entry: Descriptor, depth: int) -> None:
         if entry.digest in journey.referrers_seen:
             return
         journey.referrers_seen.add(entry.digest)
         if self._there(journey, entry.digest) is None:
             manifest = self._source.get_manifest(journey.source_repository, entry.digest)
-            self._bring(journey, entry.digest, manifest)
+            await self._bring(journey, entry.digest, manifest)
         nested = self.find(journey, entry.digest)
         if nested:
-            self.bring(journey, nested, depth + 1)
+            await self.bring(journey, nested, depth + 1)
 
-    def _write_fallback_index(self, journey: Journey, found: Found) -> None:
+    async def _write_fallback_index(self, journey: Journey, found: Found) -> None:
         """OCI distribution 1.1, "Pushing Manifests with Subject": without the API the pusher keeps the index."""
         tag = digest_tags(found.subject)[0]
-        with self._locks[found.subject]:
+        async with self._turns[found.subject]:
             present = self._fallback_index_there(journey, tag)
             if present is None and found.index is not None:
                 wanted = found.index
@@ -86,7 +91,7 @@ class Referrers:
             if present is None or wanted.digest != present.digest:
                 journey.check_lease()
                 self._target.put_manifest(journey.target_repository, tag, wanted)
-                journey.manifests += 1
+                journey.wrote()
 
     def _fallback_index_there(self, journey: Journey, tag: str) -> Manifest | None:
         try:
@@ -107,10 +112,10 @@ class Referrers:
         except (Unauthorized, Denied):
             return None
 
-    def _bring_tag(self, journey: Journey, tag: str) -> None:
+    async def _bring_tag(self, journey: Journey, tag: str) -> None:
         there = self._there(journey, tag)
         if there is not None and not self._overwrite:
             return
         manifest = self._source.get_manifest(journey.source_repository, tag)
         if there is None or there.digest != manifest.digest:
-            self._bring(journey, tag, manifest)
+            await self._bring(journey, tag, manifest)

@@ -1,33 +1,22 @@
-"""Running a spec over repositories on a pool of threads, telling events to the caller's thread."""
+"""Running a spec over repositories as one graph of work, telling events to the caller's thread."""
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from queue import Empty, SimpleQueue
-from sys import maxsize
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from time import monotonic
 
-from sync.oci.errors import Cancelled, OciError
+from sync.oci.errors import Cancelled
 from sync.registries import Registry
-from sync.replication.blobs import Hints
-from sync.replication.events import (
-    BytesMoved,
-    Event,
-    LeftOut,
-    Outcome,
-    RepositoryDone,
-    ResourceDone,
-    TagsListed,
-    Tick,
-    Vanished,
-)
-from sync.replication.journey import Journey
-from sync.replication.lease import Lease
-from sync.replication.plan import Action, Decision, Planner, Tags, list_tags
+from sync.replication.events import Event, Outcome, RepositoryDone, ResourceDone, TagsListed, Tick
+from sync.replication.faults import failure
+from sync.replication.graph import NEXT, Gate, Graph
+from sync.replication.plan import Tags, TagsThere, list_tags, list_there
+from sync.replication.resource import Opened, Resources
 from sync.replication.spec import Spec
-from sync.replication.transfer import TagTaken, Transfer
+from sync.replication.transfer import Transfer
+from sync.replication.whereabouts import Whereabouts
+from sync.replication.work import Limits, RepositoryWork
 
 log = logging.getLogger(__name__)
 
@@ -40,43 +29,6 @@ TARGET_GRACE_SECONDS = 1.5
 ABANDON_SECONDS = 3.5
 
 
-@dataclass(frozen=True)
-class Limits:
-    repositories_at_once: int = 8
-    resources_at_once: int = 16
-
-
-@dataclass(frozen=True)
-class RepositoryWork:
-    """One repository to synchronize: all matching tags, or just the given ones.
-
-    Without `digest_tags` the source is listed, and TagsListed tells what was found; of those tags the first `at_most`
-    are taken up here. Nothing more is written once the `lease` has run out.
-    """
-
-    name: str
-    tags: tuple[str, ...] | None = None
-    digest_tags: frozenset[str] | None = None
-    at_most: int = maxsize
-    # Digests by tag that an earlier run brought: what kind of resource they are need not be looked up again.
-    verified: Mapping[str, str] = field(default_factory=dict)
-    lease: Lease = field(default_factory=Lease)
-
-
-class _Progress:
-    """How many resources of a repository are still to come; whoever finishes the last one says so."""
-
-    def __init__(self, count: int) -> None:
-        self._left = count
-        self._lock = threading.Lock()
-        self.interrupted = False
-
-    def one_done(self) -> bool:
-        with self._lock:
-            self._left -= 1
-            return self._left == 0
-
-
 class Replication:
     """One run. `stop` is the event that the clients of both registries ask as `cancelled`."""
 
@@ -87,26 +39,28 @@ class Replication:
         spec: Spec,
         stop: threading.Event,
         limits: Limits,
-        kept_in: Hints,
+        whereabouts: Whereabouts,
     ) -> None:
         self._source = source.client
-        self._target = target
+        self._target = target.client
         self._spec = spec
         self._stop = stop
         self._enough = threading.Event()
         self._limits = limits
-        self._planner = Planner(source.client, target.client, spec)
-        self._transfer = Transfer(
+        self._graph = Graph(limits.calls_at_once, "replication")
+        self._window = Gate(self._graph, limits.resources_at_once)
+        transfer = Transfer(
+            self._graph,
             source.client,
             target.client,
-            kept_in,
+            whereabouts,
             same_instance=spec.same_instance,
             with_referrers=spec.with_referrers,
             overwrite=spec.overwrite,
         )
-        self._events: SimpleQueue[Event] = SimpleQueue()
-        self._namespace_lock = threading.Lock()
-        self._namespace_ready = False
+        self._resources = Resources(self._graph, source.client, target, spec, transfer, self._tell)
+        self._events: deque[Event] = deque()
+        self._news = threading.Event()
 
     def drain(self) -> None:
         """Nothing new is taken up from now on; what is under way ends, the rest comes back as interrupted."""
@@ -122,14 +76,11 @@ class Replication:
         blob, and its repositories come back as interrupted within seconds.
         """
         active: dict[str, RepositoryWork] = {}
-        pool = ThreadPoolExecutor(self._limits.resources_at_once, thread_name_prefix="replication")
         try:
-            self._take_up(pool, take, active)
+            self._take_up(take, active)
             while active and not self._stop.is_set():
-                event = self._next_event(active)
-                yield event
-                if isinstance(event, RepositoryDone):
-                    self._take_up(pool, take, active)
+                yield from self._next_events(active)
+                self._take_up(take, active)
                 if should_stop():
                     self._stop.set()
             yield from self._leave(active)
@@ -138,63 +89,69 @@ class Replication:
             # Left over only when the caller fell: nobody may go on writing after that.
             for _ in self._leave(active):
                 pass
-            pool.shutdown(wait=False, cancel_futures=True)
+            self._graph.close()
 
-    def _take_up(
-        self,
-        pool: ThreadPoolExecutor,
-        take: Callable[[], RepositoryWork | None],
-        active: dict[str, RepositoryWork],
-    ) -> None:
+    def _take_up(self, take: Callable[[], RepositoryWork | None], active: dict[str, RepositoryWork]) -> None:
         while not (self._enough.is_set() or self._stop.is_set()) and len(active) < self._limits.repositories_at_once:
             item = take()
             if item is None:
                 return
             active[item.name] = item
-            pool.submit(self._start_repository, pool, item)
+            self._graph.spawn(self._repository(item), NEXT)
 
-    def _next_event(self, active: dict[str, RepositoryWork]) -> Event | Tick:
-        try:
-            event = self._events.get(timeout=TICK_SECONDS)
-        except Empty:
-            return Tick()
+    def _tell(self, event: Event) -> None:
+        self._events.append(event)
         if isinstance(event, RepositoryDone):
-            active.pop(event.repository, None)
-        return event
+            self._news.set()  # the others can wait for it, or for the next tick
+
+    def _next_events(self, active: dict[str, RepositoryWork]) -> Iterator[Event | Tick]:
+        self._news.wait(TICK_SECONDS)
+        self._news.clear()
+        if not self._events:
+            yield Tick()
+        while self._events:
+            event = self._events.popleft()
+            if isinstance(event, RepositoryDone):
+                active.pop(event.repository, None)
+            yield event
 
     def _leave(self, active: dict[str, RepositoryWork]) -> Iterator[Event | Tick]:
         """Waits for what is under way: at first in good order, then with broken connections, then no longer."""
         began = monotonic()
-        abort = {SOURCE_GRACE_SECONDS: self._source.abort, TARGET_GRACE_SECONDS: self._target.client.abort}
+        abort = {SOURCE_GRACE_SECONDS: self._source.abort, TARGET_GRACE_SECONDS: self._target.abort}
         while active and monotonic() - began < ABANDON_SECONDS:
             for seconds in [grace for grace in abort if monotonic() - began > grace]:
                 abort.pop(seconds)()
-            yield self._next_event(active)
+            yield from self._next_events(active)
         for work in list(active.values()):
             log.warning("%s: a request hangs; it is left behind", work.name)
             work.lease.lose()
             del active[work.name]
             yield RepositoryDone(work.name, interrupted=True)
 
-    def _start_repository(self, pool: ThreadPoolExecutor, work: RepositoryWork) -> None:
-        repository, tags, digest_tags = work.name, list(work.tags or ()), work.digest_tags
-        if digest_tags is None:
-            try:
-                listed = self._list(work)
-            except Exception as error:  # noqa: BLE001 - see _failure
-                failed = _failure(error, f"list the tags of {repository}")
-                if not isinstance(failed, Cancelled):
-                    self._events.put(ResourceDone(repository, "", Outcome.FAILED, error=failed))
-                self._events.put(RepositoryDone(repository, interrupted=isinstance(failed, Cancelled)))
-                return
-            tags, digest_tags = listed.matching, listed.digest_tags
-            self._events.put(TagsListed(repository, tuple(tags), digest_tags, listed.missing))
-        taken = tags[: work.at_most]
-        if not taken:
-            self._events.put(RepositoryDone(repository))
-        progress = _Progress(len(taken))
-        for tag in taken:
-            pool.submit(self._finish_resource, work, tag, digest_tags, progress)
+    async def _repository(self, work: RepositoryWork) -> None:
+        interrupted = False
+        try:
+            if not work.lease.holds():
+                raise Cancelled("the worker was taken for dead")
+            repository, tags = await self._open(work)
+            interrupted = not await self._bring_all(repository, tags)
+        except Exception as error:  # noqa: BLE001 - see failure
+            failed = failure(error, f"list the tags of {work.name}")
+            interrupted = isinstance(failed, Cancelled)
+            if not interrupted:
+                self._tell(ResourceDone(work.name, "", Outcome.FAILED, error=failed))
+        self._tell(RepositoryDone(work.name, interrupted))
+
+    async def _open(self, work: RepositoryWork) -> tuple[Opened, list[str]]:
+        """Lists both sides at the same time, as far as it helps; the tags to bring."""
+        target_name = self._spec.target_repository(work.name)
+        if work.digest_tags is not None:
+            return Opened(work, target_name, work.digest_tags, None), list(work.tags or ())
+        there = None if work.tags is not None else self._graph.spawn(self._list_there(target_name), NEXT)
+        listed = self._list(work)
+        self._tell(TagsListed(work.name, tuple(listed.matching), listed.digest_tags, listed.missing))
+        return Opened(work, target_name, listed.digest_tags, await there if there else None), listed.matching
 
     def _list(self, work: RepositoryWork) -> Tags:
         """Given tags are taken as given; the list then only tells where signatures lie."""
@@ -203,91 +160,36 @@ class Replication:
         listed = list_tags(self._source, self._spec, work.name)
         return listed if work.tags is None else Tags(list(work.tags), listed.digest_tags)
 
-    def _finish_resource(
-        self, work: RepositoryWork, tag: str, digest_tags: frozenset[str], progress: _Progress
-    ) -> None:
-        repository = work.name
+    async def _list_there(self, repository: str) -> TagsThere | None:
+        return list_there(self._target, repository)
+
+    async def _bring_all(self, repository: Opened, tags: list[str]) -> bool:
+        """False when something is left because the run ends."""
+        begun = []
+        taken = tags[: repository.work.at_most]
+        for tag in taken:
+            await self._window.enter()
+            if self._ends(repository):
+                self._window.leave()
+                break
+            begun.append(self._graph.spawn(self._bring(repository, tag)))
+        done = [await node for node in begun]
+        return all(done) and len(done) == len(taken)
+
+    async def _bring(self, repository: Opened, tag: str) -> bool:
+        """False when it was interrupted, or not begun."""
         try:
-            if self._stop.is_set() or self._enough.is_set() or not work.lease.holds():
-                progress.interrupted = True
-            else:
-                self._events.put(self._resource(work, tag, digest_tags))
-        except Exception as error:  # noqa: BLE001 - see _failure
-            failed = _failure(error, f"copy {repository}:{tag}")
+            if self._ends(repository):
+                return False
+            self._tell(await self._resources.bring(repository, tag))
+        except Exception as error:  # noqa: BLE001 - see failure
+            failed = failure(error, f"copy {repository.name}:{tag}")
             if isinstance(failed, Cancelled):
-                progress.interrupted = True
-            else:
-                self._events.put(ResourceDone(repository, tag, Outcome.FAILED, error=failed))
-        if progress.one_done():
-            self._events.put(RepositoryDone(repository, progress.interrupted))
+                return False
+            self._tell(ResourceDone(repository.name, tag, Outcome.FAILED, error=failed))
+        finally:
+            self._window.leave()
+        return True
 
-    def _resource(self, work: RepositoryWork, tag: str, digest_tags: frozenset[str]) -> Event:
-        repository = work.name
-        decision = self._planner.decide(repository, tag, work.verified.get(tag, ""))
-        if decision.action is Action.VANISHED:
-            return Vanished(repository, tag)
-        if decision.action is Action.LEFT_OUT:
-            return LeftOut(repository, tag)
-        if decision.action is Action.CONFLICT:
-            return self._done(repository, decision, Outcome.CONFLICT)
-        journey = Journey(
-            repository,
-            self._spec.target_repository(repository),
-            digest_tags,
-            on_bytes=lambda count: self._events.put(BytesMoved(repository, count)),
-            lease=work.lease,
-        )
-        try:
-            outcome, error = self._bring(journey, decision), None
-        except TagTaken as taken:
-            decision = replace(decision, target_digest=taken.digest)
-            outcome, error = Outcome.CONFLICT, None
-        except Exception as raised:  # noqa: BLE001 - see _failure
-            outcome, error = Outcome.FAILED, _failure(raised, f"copy {repository}:{tag}")
-            if isinstance(error, Cancelled):
-                raise error from None
-        return self._done(repository, decision, outcome, journey.moved_bytes, error)
-
-    def _bring(self, journey: Journey, decision: Decision) -> Outcome:
-        if decision.action is Action.UNCHANGED:
-            return Outcome.COPIED if self._transfer.complete(journey, decision.digest) else Outcome.UNCHANGED
-        self._ensure_namespace()
-        self._transfer.copy(journey, decision)
-        return Outcome.COPIED
-
-    def _done(
-        self,
-        repository: str,
-        decision: Decision,
-        outcome: Outcome,
-        moved_bytes: int = 0,
-        error: OciError | None = None,
-    ) -> ResourceDone:
-        return ResourceDone(
-            repository,
-            decision.tag,
-            outcome,
-            decision.digest,
-            decision.target_digest,
-            decision.kind,
-            moved_bytes,
-            error,
-        )
-
-    def _ensure_namespace(self) -> None:
-        with self._namespace_lock:
-            if not self._namespace_ready:
-                self._target.ensure_namespace(self._spec.target_namespace)
-                self._namespace_ready = True
-
-
-def _failure(error: Exception, operation: str) -> OciError:
-    """A fault in our own code fails the one resource it concerns, never the others, and is logged whole."""
-    if isinstance(error, OciError):
-        return error
-    log.exception("cannot %s", operation, exc_info=error)
-    return OciError(
-        f"an unexpected fault in the console ({type(error).__name__})",
-        operation=operation,
-        hint="The worker's log has the details; please report it.",
-    )
+    def _ends(self, repository: Opened) -> bool:
+        return self._stop.is_set() or self._enough.is_set() or not repository.work.lease.holds()

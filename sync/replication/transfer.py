@@ -3,25 +3,23 @@
 Order: blobs, child manifests, the manifest itself, what refers to it (signatures, SBOMs, attestations), the tag.
 """
 
-import threading
-from collections import defaultdict
 from collections.abc import Iterator
-from functools import partial
 from time import monotonic
 
 from sync.oci.client import Client
 from sync.oci.errors import Denied, InvalidManifest, ManifestTooLarge, Unauthorized
-from sync.oci.manifest import Manifest
+from sync.oci.manifest import Descriptor, Manifest
 from sync.oci.reference import digest_tags
-from sync.replication.blobs import Blobs, Hints
+from sync.replication.blobs import Blobs
+from sync.replication.graph import FIRST, Gates, Graph, Once
 from sync.replication.journey import Journey
 from sync.replication.plan import Decision
 from sync.replication.referrers import Referrers
-from sync.replication.single import SingleFlight
+from sync.replication.whereabouts import Whereabouts
 
 MAX_DEPTH = 8
 # A copy that took longer looks once more for a tag that must not be overwritten.
-LOOK_AGAIN_SECONDS = 2.0
+LOOK_AGAIN_SECONDS = 5.0
 MAX_MANIFESTS = 2000
 
 
@@ -34,38 +32,42 @@ class TagTaken(Exception):
 
 
 class Transfer:
-    """Copies artifacts from one registry to another. Safe to use from several threads, one Journey each."""
+    """Copies artifacts from one registry to another, as nodes of a graph, one Journey each."""
 
     def __init__(
         self,
+        graph: Graph,
         source: Client,
         target: Client,
-        kept_in: Hints,
+        whereabouts: Whereabouts,
         *,
         same_instance: bool,
         with_referrers: bool,
         overwrite: bool,
     ) -> None:
+        self._graph = graph
         self._source = source
         self._target = target
-        self._blobs = Blobs(source, target, kept_in, same_instance=same_instance)
+        self._blobs = Blobs(graph, source, target, whereabouts, same_instance=same_instance)
         self._with_referrers = with_referrers
         self._overwrite = overwrite
-        self._referrers = Referrers(source, target, overwrite=overwrite, bring=self._bring_manifest)
-        # No two threads write the same manifest into the same repository: registries answer wrongly while two do.
-        self._children = SingleFlight()
-        self._turns: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+        self._referrers = Referrers(graph, source, target, overwrite=overwrite, bring=self._bring_manifest)
+        # No two write the same manifest into the same repository at once: registries answer wrongly while two do.
+        self._children = Once(graph)
+        self._turns = Gates(graph)
+        self._below: dict[str, tuple[Descriptor, ...]] = {}
 
-    def copy(self, journey: Journey, decision: Decision) -> None:
-        """Brings the digest and all that it stands on, then lets the tag point to it. Raises OciError, TagTaken."""
-        began = monotonic()
-        root = self._source.get_manifest(journey.source_repository, decision.digest)
-        self._bring_parts(journey, root)
+    async def copy(self, journey: Journey, decision: Decision, root: Manifest, looked_at: float) -> None:
+        """Brings the manifest and all that it stands on, then lets the tag point to it. Raises OciError, TagTaken.
+
+        looked_at: when the target was seen to hold what the decision says (monotonic seconds).
+        """
+        await self._bring_parts(journey, root)
         if self._with_referrers:
-            self._bring_referrers(journey, root)
-        if not self._overwrite and (decision.blind or monotonic() - began > LOOK_AGAIN_SECONDS):
+            await self._bring_referrers(journey, root)
+        if not self._overwrite and monotonic() - looked_at > LOOK_AGAIN_SECONDS:
             self._look_again(journey, decision)
-        self._write(journey, decision.tag, root)
+        await self._write(journey, decision.tag, root)
 
     def _look_again(self, journey: Journey, decision: Decision) -> None:
         """Somebody may have pushed the tag meanwhile, or it could not be seen before the repository was there."""
@@ -77,55 +79,58 @@ class Transfer:
         if there is not None and there.digest != decision.digest:
             raise TagTaken(there.digest)
 
-    def complete(self, journey: Journey, digest: str) -> bool:
+    async def complete(self, journey: Journey, held: Descriptor) -> bool:
         """For a resource that is equal already: brings signatures that came after it. True when one was missing."""
         if not self._with_referrers:
             return False
-        for subject in self._subjects(journey, digest):
-            self._referrers.bring(journey, self._referrers.find(journey, subject))
+        for subject in self._subjects(journey, held):
+            await self._referrers.bring(journey, self._referrers.find(journey, subject))
         return journey.manifests > 0
 
-    def _subjects(self, journey: Journey, digest: str) -> list[str]:
-        """The digest, and all below it when digest tags are left that may be theirs."""
-        if not journey.digest_tags - set(digest_tags(digest)):
-            return [digest]
-        return [digest, *self._descendants(journey, digest)]
+    def _subjects(self, journey: Journey, held: Descriptor) -> Iterator[str]:
+        """The digest, and all below it where they may have signatures of their own."""
+        yield held.digest
+        if held.is_index and journey.digest_tags.difference(digest_tags(held.digest)):
+            yield from self._descendants(journey, held)
 
-    def _descendants(self, journey: Journey, digest: str, depth: int = 0) -> Iterator[str]:
-        for child in self._source.get_manifest(journey.source_repository, digest).children:
+    def _descendants(self, journey: Journey, index: Descriptor, depth: int = 0) -> Iterator[str]:
+        if index.digest not in self._below:
+            self._below[index.digest] = self._source.get_manifest(journey.source_repository, index.digest).children
+        for child in self._below[index.digest]:
             yield child.digest
             if child.is_index and depth < MAX_DEPTH:
-                yield from self._descendants(journey, child.digest, depth + 1)
+                yield from self._descendants(journey, child, depth + 1)
 
-    def _bring_referrers(self, journey: Journey, root: Manifest) -> None:
+    async def _bring_referrers(self, journey: Journey, root: Manifest) -> None:
         found = [self._referrers.find(journey, digest) for digest in (root.digest, *sorted(journey.sent))]
         if any(found):
-            self._write(journey, root.digest, root)
+            await self._write(journey, root.digest, root)
         for referrers in filter(None, found):
-            self._referrers.bring(journey, referrers)
+            await self._referrers.bring(journey, referrers)
 
-    def _bring_parts(self, journey: Journey, manifest: Manifest, depth: int = 0) -> None:
+    async def _bring_parts(self, journey: Journey, manifest: Manifest, depth: int = 0) -> None:
         if depth > MAX_DEPTH:
             raise InvalidManifest(f"indexes are nested more than {MAX_DEPTH} deep", side="source")
-        for blob in manifest.blobs:
-            self._blobs.ensure(blob, journey)
-        for child in manifest.children:
-            key = (journey.target_repository, child.digest)
-            self._children.do(key, partial(self._bring_child, journey, child.digest, depth + 1))
-            journey.sent.add(child.digest)
+        await self._blobs.ensure(manifest.blobs, journey)
+        await self._graph.all((FIRST, self._bring_child(journey, child, depth + 1)) for child in manifest.children)
 
-    def _bring_child(self, journey: Journey, digest: str, depth: int) -> None:
-        self._bring_manifest(journey, digest, self._source.get_manifest(journey.source_repository, digest), depth)
+    async def _bring_child(self, journey: Journey, child: Descriptor, depth: int) -> None:
+        async def bring() -> None:
+            manifest = self._source.get_manifest(journey.source_repository, child.digest)
+            await self._bring_manifest(journey, child.digest, manifest, depth)
 
-    def _bring_manifest(self, journey: Journey, reference: str, manifest: Manifest, depth: int = 0) -> None:
-        self._bring_parts(journey, manifest, depth)
-        self._write(journey, reference, manifest)
+        await self._children.do((journey.target_repository, child.digest), bring)
+        journey.sent.add(child.digest)
+
+    async def _bring_manifest(self, journey: Journey, reference: str, manifest: Manifest, depth: int = 0) -> None:
+        await self._bring_parts(journey, manifest, depth)
+        await self._write(journey, reference, manifest)
         journey.sent.add(manifest.digest)
 
-    def _write(self, journey: Journey, reference: str, manifest: Manifest) -> None:
+    async def _write(self, journey: Journey, reference: str, manifest: Manifest) -> None:
         if journey.manifests >= MAX_MANIFESTS:
             raise ManifestTooLarge(f"more than {MAX_MANIFESTS} manifests hang on one tag", side="source")
-        with self._turns[journey.target_repository, manifest.digest]:
+        async with self._turns[journey.target_repository, manifest.digest]:
             journey.check_lease()
             self._target.put_manifest(journey.target_repository, reference, manifest)
-        journey.manifests += 1
+        journey.wrote()

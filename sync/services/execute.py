@@ -20,10 +20,11 @@ from sync.credentials import CredentialKeyMissing
 from sync.models import OPEN, Instance, Status, SyncTask, TaskPart, TaskRepository
 from sync.oci.errors import Cancelled, OciError
 from sync.registries import Registry
-from sync.replication.blobs import Hints
 from sync.replication.plan import list_repositories
-from sync.replication.run import ABANDON_SECONDS, TICK_SECONDS, Limits, Replication, RepositoryWork
+from sync.replication.run import ABANDON_SECONDS, TICK_SECONDS, Replication
 from sync.replication.spec import Spec
+from sync.replication.whereabouts import Hints
+from sync.replication.work import Limits, RepositoryWork
 from sync.services import claims, outages, tasklog
 from sync.services.connect import open_registry, reach
 from sync.services.patience import put_off
@@ -191,7 +192,7 @@ class _Slice:
             target,
             self._spec,
             self._stop,
-            Limits(settings.REPOSITORIES_AT_ONCE, settings.RESOURCES_AT_ONCE),
+            Limits(settings.REPOSITORIES_AT_ONCE, settings.RESOURCES_AT_ONCE, settings.CALLS_AT_ONCE),
             kept_in_target(self._task.target_id or 0),
         )
         with closing(replication.run(partial(self._take, deadline, source), self._should_stop)) as events:

@@ -38,7 +38,7 @@ def plan(rule: SyncRule, selection: Sequence[tuple[str, str]] = ()) -> Iterator[
     target.client.ping()
     planner = Planner(source.client, target.client, spec)
     names = dict.fromkeys(repository for repository, _ in selection) or list_repositories(source, spec)
-    pool = ThreadPoolExecutor(settings.RESOURCES_AT_ONCE)
+    pool = ThreadPoolExecutor(settings.CALLS_AT_ONCE)
     with closing(source.client), closing(target.client), pool:
         for repository in names:
             try:

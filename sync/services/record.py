@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from sync.models import OPEN, Delivery, SyncTask, TaskPart, TaskRepository, TaskResource
 from sync.replication.events import Event, RepositoryDone, ResourceDone, TagsListed, Tick
 from sync.replication.lease import Lease
-from sync.replication.run import RepositoryWork
+from sync.replication.work import RepositoryWork
 from sync.services import claims, tasklog
 from sync.services.patience import PutOff, put_off
 from sync.services.sheet import Sheet
@@ -58,7 +58,7 @@ class Recorder:
             settings.TAGS_PER_CLAIM,
             verified,
             # Half the time after which another may take over: two clocks need not agree to the second.
-            Lease(settings.SILENT_SECONDS / 2),
+            lease=Lease(settings.SILENT_SECONDS / 2),
         )
         remaining = None if part.tags is None else dict.fromkeys(part.tags)
         self._sheets[repository.name] = Sheet(part, repository, work, remaining)

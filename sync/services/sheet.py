@@ -8,7 +8,7 @@ from django.template.defaultfilters import filesizeformat
 from sync.models import Delivery, LogLine, TaskPart, TaskRepository, TaskResource
 from sync.oci.errors import OciError
 from sync.replication.events import BytesMoved, Event, LeftOut, Outcome, ResourceDone, TagsListed, Vanished
-from sync.replication.run import RepositoryWork
+from sync.replication.work import RepositoryWork
 from sync.services import claims, tasklog
 
 

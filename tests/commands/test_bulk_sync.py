@@ -110,11 +110,11 @@ def test_executing_too_long_stops_what_runs_and_is_status_4(rule, namespace, sou
             wait_until(lambda: monotonic() > over + 0.5, 10, "the time being over")
             return relay.forward(request)
 
-        relay.script("HEAD", f"/v2/{namespace}/web/manifests/v2", answer_late)
+        relay.script("GET", f"/v2/{namespace}/web/manifests/v2", answer_late)
         rule.source.url = relay.url
         rule.source.save()
         code, (told,) = synchronize("--all", "--timeout", "1.5")
-        assert relay.received("HEAD", f"/v2/{namespace}/web/manifests/v3") == []
+        assert relay.received("GET", f"/v2/{namespace}/web/manifests/v3") == []
     assert (code, told["status"], told["planned"], told["copied"]) == (4, "stopped", 3, 1)
     assert judge.digest(target, f"{namespace}/web:v1")
     assert not judge.digest(target, f"{namespace}/web:v2")

@@ -15,11 +15,12 @@ from sync.oci.client import Client
 from sync.oci.errors import OciError
 from sync.oci.transport import Endpoint
 from sync.registries import PlainRegistry
-from sync.replication.blobs import Hints
 from sync.replication.events import BytesMoved, Event, LeftOut, RepositoryDone, ResourceDone, Tick, Vanished
 from sync.replication.plan import list_repositories
-from sync.replication.run import Limits, Replication, RepositoryWork
+from sync.replication.run import Replication
 from sync.replication.spec import Spec
+from sync.replication.whereabouts import Hints
+from sync.replication.work import Limits, RepositoryWork
 
 RULE: dict[str, Any] = {
     "source_namespace": "prod",

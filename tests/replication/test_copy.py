@@ -61,7 +61,7 @@ def test_a_blob_costs_three_requests_and_no_head(source, target, namespace):
     image = push(source, f"{namespace}/web", "v1", support.some_image())
     with Relay(target) as relay:
         replicate(source, relay.url, source_namespace=namespace, with_referrers=False)
-        assert [one.target for one in relay.received("HEAD")] == [f"/v2/{namespace}/web/manifests/v1"]
+        assert relay.received("HEAD") == []
         assert len(relay.received("POST")) == len(image.blobs)
         assert all("mount=" in one.target for one in relay.received("POST"))
 
@@ -98,7 +98,7 @@ def test_a_copy_below_its_own_source_namespace_is_not_read_again(source, namespa
         for outcome in ("copied", "unchanged"):
             ran = replicate(relay.url, relay.url, source_namespace=namespace, target_namespace=f"{namespace}/loop")
             assert ran.outcomes == {f"{namespace}/web:v1": outcome}
-        assert relay.received("GET", f"/v2/{namespace}/loop/web/tags/list") == []
+        assert relay.received("GET", f"/v2/{namespace}/loop/loop/") == []
     assert judge.digest(source, f"{namespace}/loop/web:v1") == image.digest
     assert judge.digest(source, f"{namespace}/loop/loop/web:v1") == ""
 

@@ -10,7 +10,7 @@ import requests
 from demo import artifacts
 from demo.artifacts import Blob
 from sync.replication.events import BytesMoved, ResourceDone
-from sync.replication.run import Limits
+from sync.replication.work import Limits
 from tests.fakes.registry import Answer
 from tests.replication import support
 from tests.replication.support import push, replicate, some_image
@@ -47,7 +47,7 @@ def test_a_manifest_that_cannot_be_copied(types, body, media_type, told, hint, s
         ran = replicate(relay.url, target, source_namespace=namespace, manifest_limit=10_000, **types)
     assert ran.outcomes == {f"{name}:good": "copied", f"{name}:bad": "failed"}
     error = ran.error(f"{name}:bad")
-    assert (error.side, error.operation) == ("source", f"read manifest {name}@{digest}")
+    assert (error.side, error.operation) == ("source", f"read manifest {name}:bad")
     assert told in error.problem
     assert hint in error.hint
     assert not error.retryable

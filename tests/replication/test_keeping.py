@@ -27,6 +27,7 @@ def test_a_repository_that_is_hidden_until_it_is_there(source, target, namespace
     name = f"{namespace}/web"
     image = push(source, name, "v1", support.some_image())
     with Relay(target) as relay:
+        relay.script("GET", f"/v2/{name}/tags/list", Answer(401))
         relay.script("HEAD", f"/v2/{name}/manifests/v1", Answer(401), relay.forward)
         assert replicate(source, relay.url, source_namespace=namespace).outcomes == {f"{name}:v1": "copied"}
         assert len(relay.received("HEAD", f"/v2/{name}/manifests/v1")) == 2
@@ -54,7 +55,7 @@ def test_a_tag_that_comes_to_the_target_during_a_long_copy_is_kept(source, targe
             push(target, name, "v1", theirs)
             return relay.forward(request)
 
-        relay.script("GET", f"/v2/{name}/manifests/{ours.digest}", meanwhile)
+        relay.script("GET", f"/v2/{name}/manifests/v1", meanwhile)
         done = replicate(relay.url, target, source_namespace=namespace).resources[f"{name}:v1"]
     assert (done.outcome, done.digest, done.target_digest) == ("conflict", ours.digest, theirs.digest)
     assert done.error is None
@@ -78,7 +79,7 @@ def test_who_may_not_read_the_source_is_told_so(source, target, namespace):
     name = f"{namespace}/web"
     push(source, name, "v1", support.some_image())
     with Relay(source) as relay:
-        relay.script("HEAD", f"/v2/{name}/manifests/v1", Answer(401))
+        relay.script("GET", f"/v2/{name}/manifests/v1", Answer(401))
         error = replicate(relay.url, target, source_namespace=namespace).error(f"{name}:v1")
     assert isinstance(error, Unauthorized)
     assert error.side == "source"

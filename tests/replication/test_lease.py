@@ -9,10 +9,11 @@ from demo import artifacts
 from sync.oci.client import Client
 from sync.oci.transport import Endpoint
 from sync.registries import PlainRegistry
-from sync.replication.blobs import Hints
 from sync.replication.events import Event, RepositoryDone, ResourceDone, Tick
 from sync.replication.lease import Lease
-from sync.replication.run import Limits, Replication, RepositoryWork
+from sync.replication.run import Replication
+from sync.replication.whereabouts import Hints
+from sync.replication.work import Limits, RepositoryWork
 from tests.replication.support import push, sign, some_image, spec
 from tests.support import Relay
 

@@ -151,6 +151,7 @@ def test_a_source_that_lists_nothing_to_us_fails_the_task_with_the_next_step(rul
 def test_a_worker_that_leaves_keeps_what_it_wrote(rule, namespace, source, settings, monkeypatch):
     """Its claims go back uncounted, and who goes on asks about the rest only."""
     monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
+    monkeypatch.setattr("sync.replication.run.TICK_SECONDS", 0.01)
     settings.RESOURCES_AT_ONCE = 2
     images = [push(source, f"{namespace}/web", f"v{number}", some_image()) for number in range(20)]
     push_broken(source, f"{namespace}/web", "broken")
@@ -180,6 +181,7 @@ def test_a_worker_that_leaves_keeps_what_it_wrote(rule, namespace, source, setti
 @pytest.mark.timeout(20)
 def test_a_worker_that_leaves_claims_nothing_more(rule, namespace, source, settings, monkeypatch):
     monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
+    monkeypatch.setattr("sync.replication.run.TICK_SECONDS", 0.01)
     settings.REPOSITORIES_AT_ONCE = 1
     for number in range(5):
         push(source, f"{namespace}/r{number}", "v1", some_image())

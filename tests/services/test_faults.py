@@ -181,6 +181,7 @@ def test_a_fault_before_anything_is_claimed_does_not_come_for_ever(rule, monkeyp
 def test_giving_up_after_a_hand_back_fails_just_what_is_left(rule, namespace, source, settings, monkeypatch):
     """What the owner who left has written stays as it is."""
     monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
+    monkeypatch.setattr("sync.replication.run.TICK_SECONDS", 0.01)
     settings.RESOURCES_AT_ONCE = 2
     for number in range(20):
         push(source, f"{namespace}/web", f"v{number:02}", some_image())

@@ -219,12 +219,14 @@ def test_planning_that_fails_three_times_fails_the_task(rule, source):
 
 def test_an_outage_behind_a_front_that_answers_is_waited_for(task, relay, namespace):
     """/v2/ answers, everything behind it does not: nothing gets through, so no try counts."""
-    relay.script("HEAD", f"/v2/{namespace}/", Answer(503))
+    for method in ("HEAD", "GET", "POST"):
+        relay.script(method, f"/v2/{namespace}/", Answer(503))
     for _ in range(5):
         assert work(task) is False
         assert (task.is_open, task.failed) == (True, 0)
         make_due(task)
-    relay.script("HEAD", f"/v2/{namespace}/", relay.forward)
+    for method in ("HEAD", "GET", "POST"):
+        relay.script(method, f"/v2/{namespace}/", relay.forward)
     assert work(task) is False
     assert (task.status, task.copied) == (Status.SUCCEEDED, 2)
 

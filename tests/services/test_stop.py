@@ -83,7 +83,7 @@ HANGS = {
     "target is reached": ("target", "GET", "/v2/"),
     "source is listed": ("source", "GET", "/v2/_catalog"),
     "tags are listed": ("source", "GET", "/v2/{}/web/tags/list"),
-    "tag is looked up": ("source", "HEAD", "/v2/{}/web/manifests/"),
+    "tag is looked up": ("source", "GET", "/v2/{}/web/manifests/"),
     "blob is read": ("source", "GET", "/v2/{}/web/blobs/"),
     "tag is written": ("target", "PUT", "/v2/{}/web/manifests/"),
 }

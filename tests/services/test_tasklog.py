@@ -60,6 +60,7 @@ def test_a_tag_that_is_gone_is_told(rule, namespace, source):
 @pytest.mark.usefixtures("threads_database")
 def test_others_read_it_while_the_task_runs(source, target, namespace, monkeypatch):
     monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
+    monkeypatch.setattr("sync.replication.run.TICK_SECONDS", 0.01)
     for number in range(4):
         push(source, f"{namespace}/web", f"v{number}", some_image())
 
@@ -89,6 +90,7 @@ def test_others_read_it_while_the_task_runs(source, target, namespace, monkeypat
 def test_it_survives_a_crash_and_goes_on_after_it(rule, namespace, source, settings, monkeypatch):
     """A worker that dies between two writes leaves what it wrote."""
     monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
+    monkeypatch.setattr("sync.replication.run.TICK_SECONDS", 0.01)
     settings.RESOURCES_AT_ONCE = 1
     for number in range(6):
         push(source, f"{namespace}/web", f"v{number}", some_image())

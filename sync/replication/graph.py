@@ -1,0 +1,245 @@
+"""Work that waits for other work without holding a thread.
+
+Coroutines whose calls block, run by a few threads. One that awaits a Node gives its thread to whatever is ready: what
+was waited for goes on first, then what has the least rank, then what came first. No thread ever waits for another.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Iterable
+from heapq import heappop, heappush
+from itertools import count
+from time import monotonic
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from sync.oci.errors import Cancelled
+
+Result = TypeVar("Result")
+Work = Coroutine["Node[Any]", None, Result]
+Rank = tuple[int, int]
+
+RESUMED: Rank = (0, 0)
+NEXT: Rank = (0, 1)
+FIRST: Rank = (1, 0)
+
+
+def by_size(size: int) -> Rank:
+    """The rank of moving so many bytes: after all that is small, the biggest first."""
+    return (2, -size)
+
+
+class Node(Generic[Result]):
+    """Something that will be done: any number of coroutines may await it. It gives what was done, or raises why not."""
+
+    __slots__ = ("_error", "_graph", "_result", "_waiting", "done")
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._waiting: list[tuple[Work[Any], Node[Any]]] = []
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self.done = False
+
+    def settle(self, result: Result | None = None, error: BaseException | None = None) -> None:
+        self._result, self._error = result, error
+        self._graph._resume(self)
+
+    def __await__(self) -> Generator[Node[Any], None, Result]:
+        if not self.done:
+            yield self
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[no-any-return]
+
+
+class Graph:
+    """Runs coroutines on up to `threads` threads, which come when there is work for them."""
+
+    def __init__(self, threads: int, name: str = "graph") -> None:
+        self._limit = threads
+        self._name = name
+        self._changed = threading.Condition(threading.Lock())
+        self._ready: list[tuple[Rank, int, Work[Any], Node[Any]]] = []
+        self._timers: list[tuple[float, int, Node[None]]] = []
+        self._order = count()
+        self._threads = self._idle = 0
+        self._closed = False
+
+    def node(self) -> Node[Any]:
+        """One that the caller settles."""
+        return Node(self)
+
+    def spawn(self, work: Work[Result], rank: Rank = FIRST) -> Node[Result]:
+        """Begins the work as soon as a thread has time for it."""
+        node: Node[Result] = Node(self)
+        with self._changed:
+            self._push(rank, work, node)
+        return node
+
+    async def all(self, works: Iterable[tuple[Rank, Work[Any]]]) -> None:
+        """Does all of it, at the same time. When all have ended, raises what stopped one, Cancelled first."""
+        errors = []
+        for node in [self.spawn(work, rank) for rank, work in works]:
+            try:
+                await node
+            except Exception as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+        if errors:
+            raise next((error for error in errors if isinstance(error, Cancelled)), errors[0])
+
+    def sleep(self, seconds: float) -> Node[None]:
+        """Is done after a while."""
+        node: Node[None] = Node(self)
+        with self._changed:
+            heappush(self._timers, (monotonic() + seconds, next(self._order), node))
+            self._changed.notify()
+        return node
+
+    def close(self) -> None:
+        """Begins nothing any more: what was not begun, or waits, is given up; threads go when their calls return."""
+        with self._changed:
+            self._closed = True
+            left = [work for _, _, work, _ in self._ready]
+            self._ready.clear()
+            self._changed.notify_all()
+        for work in left:
+            work.close()
+
+    def _push(self, rank: Rank, work: Work[Any], node: Node[Any]) -> None:
+        heappush(self._ready, (rank, next(self._order), work, node))
+        if self._idle:
+            self._changed.notify()
+        elif self._threads < self._limit and not self._closed:
+            self._threads += 1
+            threading.Thread(target=self._run, name=f"{self._name}-{self._threads}", daemon=True).start()
+
+    def _resume(self, node: Node[Any]) -> None:
+        with self._changed:
+            self._settle(node)
+
+    def _settle(self, node: Node[Any]) -> None:
+        node.done = True
+        for work, waiting in node._waiting:
+            self._push(RESUMED, work, waiting)
+        node._waiting.clear()
+
+    def _run(self) -> None:
+        while (step := self._next()) is not None:
+            self._advance(*step)
+
+    def _next(self) -> tuple[Work[Any], Node[Any]] | None:
+        with self._changed:
+            while not self._closed:
+                self._fire_timers()
+                if self._ready:
+                    _, _, work, node = heappop(self._ready)
+                    return work, node
+                self._idle += 1
+                self._changed.wait(self._timers[0][0] - monotonic() if self._timers else None)
+                self._idle -= 1
+        return None
+
+    def _fire_timers(self) -> None:
+        while self._timers and self._timers[0][0] <= monotonic():
+            self._settle(heappop(self._timers)[2])
+
+    def _advance(self, work: Work[Any], node: Node[Any]) -> None:
+        """Runs it until it ends or awaits what is not done."""
+        while True:
+            try:
+                awaited = work.send(None)
+            except StopIteration as end:
+                node.settle(end.value)
+                return
+            except BaseException as error:  # noqa: BLE001 - whoever awaits the node gets it
+                node.settle(error=error)
+                return
+            with self._changed:
+                if not awaited.done:
+                    awaited._waiting.append((work, node))
+                    return
+
+
+class Gate:
+    """`async with` lets so many in at once, in the order in which they come."""
+
+    def __init__(self, graph: Graph, width: int = 1) -> None:
+        self._graph = graph
+        self._free = width
+        self._queue: deque[Node[None]] = deque()
+        self._lock = threading.Lock()
+
+    async def __aenter__(self) -> None:
+        await self.enter()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()
+
+    async def enter(self) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            node = self._graph.node()
+            self._queue.append(node)
+        await node
+
+    def leave(self) -> None:
+        with self._lock:
+            if not self._queue:
+                self._free += 1
+                return
+            node = self._queue.popleft()
+        node.settle()
+
+
+class Gates:
+    """A gate for one at a time for each key."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._gates: dict[Hashable, Gate] = {}
+
+    def __getitem__(self, key: Hashable) -> Gate:
+        return self._gates.get(key) or self._gates.setdefault(key, Gate(self._graph))
+
+
+class Once:
+    """Does each thing once: those that come while it is being done wait and find it done.
+
+    When the first one fails, it raises and the next one tries itself.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._nodes: dict[Hashable, Node[bool]] = {}
+        self._lock = threading.Lock()
+
+    def is_done(self, key: Hashable) -> bool:
+        node = self._nodes.get(key)
+        return node is not None and node.done
+
+    async def do(self, key: Hashable, work: Callable[[], Awaitable[object]]) -> bool:
+        """True when it was this call that did it."""
+        while True:
+            with self._lock:
+                others = self._nodes.get(key)
+                if others is None:
+                    mine = self._nodes[key] = self._graph.node()
+                    break
+            if await others:
+                return False
+        try:
+            await work()
+        except BaseException:
+            with self._lock:
+                del self._nodes[key]
+            mine.settle(False)
+            raise
+        mine.settle(True)
+        return True

@@ -1,0 +1,163 @@
+"""What becomes of one tag: both sides are compared, and what is missing is brought."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import monotonic
+
+from sync.oci.client import Client
+from sync.oci.errors import Cancelled, NotFound, OciError
+from sync.oci.manifest import Descriptor, Manifest
+from sync.registries import Registry
+from sync.replication.events import BytesMoved, Event, LeftOut, Outcome, ResourceDone, Vanished
+from sync.replication.faults import failure
+from sync.replication.graph import NEXT, Graph, Once
+from sync.replication.journey import Journey
+from sync.replication.plan import Action, Decision, Kinds, TagsThere, digest_there, judge, taking_names
+from sync.replication.spec import Spec
+from sync.replication.transfer import TagTaken, Transfer
+from sync.replication.work import RepositoryWork
+
+LONG_AGO = float("-inf")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A repository that is worked on, and what lists have told: `there` is None where the target's is not known."""
+
+    work: RepositoryWork
+    target_name: str
+    digest_tags: frozenset[str]
+    there: TagsThere | None
+
+    @property
+    def name(self) -> str:
+        return self.work.name
+
+    def is_new(self, tag: str, *, overwrite: bool) -> bool:
+        """Whether the target surely lacks the tag. A tag to be kept may be missing in a list that lags behind."""
+        there = self.there
+        return there is not None and tag not in there.tags and (overwrite or not there.tags)
+
+    def trusted(self, tag: str) -> str:
+        """The digest that the target is trusted to hold, for its tag is listed and was verified not long ago."""
+        listed = self.there is not None and tag in self.there.tags
+        return self.work.verified.get(tag, "") if listed and tag in self.work.trusted else ""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """`held`: what the source's tag stands for; `root`: its manifest, if it was read; `at`: when we saw the target."""
+
+    decision: Decision
+    held: Descriptor | None = None
+    root: Manifest | None = None
+    at: float = LONG_AGO
+
+
+class Resources:
+    """Brings tags, each as work for the graph."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        source: Client,
+        target: Registry,
+        spec: Spec,
+        transfer: Transfer,
+        tell: Callable[[Event], None],
+    ) -> None:
+        self._graph = graph
+        self._source = source
+        self._target = target
+        self._spec = spec
+        self._transfer = transfer
+        self._tell = tell
+        self._kinds = Kinds(source, spec.kinds)
+        self._namespace = Once(graph)
+
+    async def bring(self, repository: Opened, tag: str) -> Event:
+        """Raises OciError when the sides cannot be compared, and Cancelled; what fails later is told by the event."""
+        with taking_names(f"compare {repository.name}:{tag}"):
+            compared = await self._compare(repository, tag)
+        action = compared.decision.action
+        if action is Action.VANISHED:
+            return Vanished(repository.name, tag)
+        if action is Action.LEFT_OUT:
+            return LeftOut(repository.name, tag)
+        if action is Action.CONFLICT:
+            return _done(repository, compared.decision, Outcome.CONFLICT)
+        return await self._complete(repository, compared)
+
+    async def _compare(self, repository: Opened, tag: str) -> Compared:
+        """One HEAD per side, at the same time; none for a side that is known."""
+        if repository.there is not None and repository.is_new(tag, overwrite=self._spec.overwrite):
+            return self._compare_new(repository, tag, repository.there.at)
+        at = monotonic()
+        trusted = repository.trusted(tag)
+        looking = None if trusted else self._graph.spawn(self._look(repository, tag), NEXT)
+        held = self._source.head_manifest(repository.name, tag)
+        if held is None:
+            return Compared(judge(self._spec, tag, "", ""))
+        there: str | None = trusted
+        if looking is not None:
+            there = await looking
+        elif held.digest != trusted:
+            there = await self._look(repository, tag)
+        decision = judge(self._spec, tag, held.digest, there or "")
+        at = LONG_AGO if there is None else at
+        if decision.action in (Action.COPY, Action.OVERWRITE):
+            return Compared(decision, held, None, at)
+        if repository.work.verified.get(tag) != held.digest:
+            kind = self._kinds.look_up(repository.name, held.digest)
+            decision = judge(self._spec, tag, held.digest, there or "", kind)
+        return Compared(decision, held, None, at)
+
+    def _compare_new(self, repository: Opened, tag: str, at: float) -> Compared:
+        """What the target lacks is read at once: that tells its digest, too."""
+        try:
+            root = self._source.get_manifest(repository.name, tag)
+        except NotFound:
+            return Compared(judge(self._spec, tag, "", ""))
+        decision = judge(self._spec, tag, root.digest, "", self._kinds.of(repository.name, root))
+        return Compared(decision, root.descriptor, root, at)
+
+    async def _look(self, repository: Opened, tag: str) -> str | None:
+        return digest_there(self._target.client, repository.target_name, tag)
+
+    async def _complete(self, repository: Opened, compared: Compared) -> Event:
+        journey = Journey(
+            repository.name,
+            repository.target_name,
+            repository.digest_tags,
+            on_bytes=lambda count: self._tell(BytesMoved(repository.name, count)),
+            lease=repository.work.lease,
+        )
+        decision, outcome, error = compared.decision, Outcome.COPIED, None
+        try:
+            if decision.action is Action.UNCHANGED and compared.held is not None:
+                missed = await self._transfer.complete(journey, compared.held)
+                outcome = Outcome.COPIED if missed else Outcome.UNCHANGED
+            else:
+                root = compared.root or self._source.get_manifest(repository.name, decision.digest)
+                decision = replace(decision, kind=self._kinds.of(repository.name, root))
+                if decision.kind is not None and decision.kind not in self._spec.kinds:
+                    return LeftOut(repository.name, decision.tag)
+                await self._namespace.do("ready", self._ensure_namespace)
+                await self._transfer.copy(journey, decision, root, compared.at)
+        except TagTaken as taken:
+            decision, outcome = replace(decision, target_digest=taken.digest), Outcome.CONFLICT
+        except Exception as raised:  # noqa: BLE001 - see failure
+            outcome, error = Outcome.FAILED, failure(raised, f"copy {repository.name}:{decision.tag}")
+            if isinstance(error, Cancelled):
+                raise error from None
+        return _done(repository, decision, outcome, journey.moved_bytes, error)
+
+    async def _ensure_namespace(self) -> None:
+        self._target.ensure_namespace(self._spec.target_namespace)
+
+
+def _done(
+    repository: Opened, decision: Decision, outcome: Outcome, moved_bytes: int = 0, error: OciError | None = None
+) -> ResourceDone:
+    tag, digest, there, kind = decision.tag, decision.digest, decision.target_digest, decision.kind
+    return ResourceDone(repository.name, tag, outcome, digest, there, kind, moved_bytes, error)
