@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-push run test soak lint clean
+.PHONY: help demo demo-push run test soak bench lint clean
 
 help:
 	@echo "make demo       the console with two registries and sample content, to try it"
@@ -11,6 +11,7 @@ help:
 	@echo "make run        the console"
 	@echo "make test       installs what tests need where it may, then lint, types and all tests"
 	@echo "make soak       kills whatever can be killed while tasks run (SEED=..., KILLS=100 for each database); 20 minutes"
+	@echo "make bench      how fast it copies, beside skopeo (OPTIONS=--help tells the options); 30 minutes"
 	@echo "make lint       style and types only"
 	@echo "make clean      removes what can be made again; data in var/ stays"
 
@@ -30,6 +31,10 @@ test: .venv/installed-dev
 soak: .venv/installed-dev
 	@.venv/bin/python -m tests.parts
 	@exec .venv/bin/python -m tests.soak
+
+bench: .venv/installed-dev
+	@.venv/bin/python -m tests.parts
+	@exec .venv/bin/python -m tests.bench $(OPTIONS)
 
 lint: .venv/installed-dev
 	@exec .venv/bin/python -m tests.run lint
