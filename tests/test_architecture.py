@@ -102,7 +102,7 @@ def test_every_room_of_the_application_is_known_here():
         ("django_rq", {"sync.queue"}),
         ("rq", {"sync.queue", "sync.schedule"}),
         ("redis", {"sync.queue"}),
-        ("urllib3", {"sync.oci.transport", "sync.oci.connection", "sync.oci.response"}),
+        ("urllib3", {"sync.oci.connection"}),
         ("re2", {"sync.replication.pattern"}),
     ],
 )

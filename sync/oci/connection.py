@@ -1,25 +1,23 @@
-"""What urllib3 is made to do differently: exact request targets, a limit for sending, no peers inside, breaking off."""
+"""Opening connections: no peers inside, TLS, proxies, and breaking off what is open."""
 
 from __future__ import annotations
 
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from base64 import b64encode
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.util import Timeout, make_headers, parse_url
+from urllib3.util.ssltransport import SSLTransport
 
-from sync.oci.errors import ProtocolViolation, RedirectRefused, UntrustedCertificate
-from sync.oci.reference import is_link_local, is_loopback_host
-
-TARGET_HEADER = "x-exact-target"
+from sync.oci.errors import OciError, ProtocolViolation, RedirectRefused, Unreachable, UntrustedCertificate
+from sync.oci.http1 import BrokenHttp, Socket, Wire, request_head, tcp_nodelay
+from sync.oci.reference import DEFAULT_PORTS, is_link_local, is_loopback_host
 
 
 class LiveSockets:
@@ -63,94 +61,125 @@ class LiveTlsSocket(ssl.SSLSocket):
         super().do_handshake(block)
 
 
-class ExactConnection(HTTPConnection):
-    """Sends the target of the pseudo header as it stands: urllib3 would rewrite percent-encodings (P-01)."""
+@dataclass(frozen=True)
+class Proxy:
+    """An HTTP proxy; `authorization` is the value of Proxy-Authorization, "" for none."""
 
-    send_timeout = 60.0
-    home = ""
-    live: LiveSockets
+    scheme: str
+    host: str
+    port: int
+    authorization: str = ""
 
-    def _new_conn(self) -> socket.socket:
-        opened = super()._new_conn()
-        self.live.add(opened)
+    @classmethod
+    def parse(cls, text: str) -> Proxy | None:
+        """None for no text. Raises ProtocolViolation for what is no address of a proxy."""
+        if not text:
+            return None
+        try:
+            parts = urlsplit(text if "://" in text else f"http://{text}")
+            port = parts.port or DEFAULT_PORTS[parts.scheme]
+        except (ValueError, KeyError) as problem:
+            hint = "Give the proxy as http://host:port."
+            raise ProtocolViolation("the address of the proxy cannot be used", hint=hint) from problem
+        user = unquote(parts.netloc.rpartition("@")[0])
+        authorization = f"Basic {b64encode(user.encode()).decode()}" if user else ""
+        return cls(parts.scheme, parts.hostname or "", port, authorization)
+
+
+class Opener:
+    """Opens connections for one registry, whose host is `home`, and to where it leads. Times in seconds.
+
+    Raises UntrustedCertificate for PEM text that is none.
+    """
+
+    def __init__(
+        self, home: str, connect_timeout: float, read_timeout: float, ca_certificate: str, live: LiveSockets
+    ) -> None:
+        self._home = home
+        self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
+        self._live = live
+        self._ca_certificate = ca_certificate
+        self._context: ssl.SSLContext | None = None
+        self._lock = threading.Lock()
+
+    def open(self, scheme: str, host: str, port: int, proxy: Proxy | None) -> Wire:
+        """Raises Unreachable, UntrustedCertificate, RedirectRefused for a host that leads into this machine."""
+        if scheme == "https":
+            self._tls_context()
+        if proxy is None:
+            opened = self._connect(host, port)
+            self._check_peer(host, opened)
+        else:
+            opened = self._connect_to_proxy(proxy)
+            if scheme == "https":
+                self._connect_through(proxy, opened, host, port)
+        return Wire(self._secured(opened, host) if scheme == "https" else opened, self._read_timeout)
+
+    def _connect(self, host: str, port: int) -> socket.socket:
+        try:
+            opened = socket.create_connection((host, port), self._connect_timeout)
+        except (OSError, UnicodeError) as problem:
+            raise _not_connected(problem) from problem
+        tcp_nodelay(opened)
+        self._live.add(opened)
         return opened
 
-    def connect(self) -> None:
-        super().connect()
-        if not self.proxy:
-            self._check_peer(self.sock.getpeername()[0])
-        self.sock.settimeout(self.send_timeout)
-
-    def _check_peer(self, address: str) -> None:
+    def _check_peer(self, host: str, opened: socket.socket) -> None:
         """Refuse what Transport.check_hop cannot see in a name; the registry's own may lead to this machine (P-35)."""
-        foreign = self.host != self.home and not is_loopback_host(self.home)
+        try:
+            address = opened.getpeername()[0]
+        except OSError as problem:
+            raise _not_connected(problem) from problem
+        foreign = host != self._home and not is_loopback_host(self._home)
         if is_link_local(address) or (foreign and is_loopback_host(address)):
-            self.close()
+            opened.close()
             raise RedirectRefused("the host name leads to a link-local or loopback address")
 
-    def request(  # type: ignore[override]
-        self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None, **options: Any
-    ) -> None:
-        sent = dict(headers or {})
-        target = sent.pop(TARGET_HEADER, url)
-        if self.sock is not None:
-            self.timeout = self.send_timeout
-        super().request(method, target, body, sent, **options)
+    def _connect_to_proxy(self, proxy: Proxy) -> Any:
+        try:
+            opened = self._connect(proxy.host, proxy.port)
+            return self._secured(opened, proxy.host) if proxy.scheme == "https" else opened
+        except Unreachable as problem:
+            raise _proxy_refuses(problem.problem) from problem
 
+    def _connect_through(self, proxy: Proxy, opened: socket.socket, host: str, port: int) -> None:
+        """CONNECT (RFC 9110, 9.3.6)."""
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        headers = [("Host", place)]
+        if proxy.authorization:
+            headers.append(("Proxy-Authorization", proxy.authorization))
+        wire = Wire(opened, self._read_timeout)
+        try:
+            wire.send(request_head("CONNECT", place, headers), None, chunked=False)
+            status, _, _ = wire.read_head()
+        except OSError as problem:
+            wire.close()
+            raise _proxy_refuses(unreachable(problem).problem) from problem
+        if status != 200:
+            wire.close()
+            raise _proxy_refuses(f"it answered {status}")
 
-class ExactTlsConnection(ExactConnection, HTTPSConnection):
-    """The same over TLS."""
+    def _secured(self, opened: Any, host: str) -> Socket:
+        opened.settimeout(self._connect_timeout)
+        try:
+            if isinstance(opened, ssl.SSLSocket):  # in the TLS connection to a proxy
+                return SSLTransport(opened, self._tls_context(), server_hostname=host)  # type: ignore[return-value]
+            return self._tls_context().wrap_socket(opened, server_hostname=host)
+        except OSError as problem:
+            opened.close()
+            raise _no_tls(problem) from problem
 
-
-def make_pools(
-    home: str,
-    connections: int,
-    connect_timeout: float,
-    read_timeout: float,
-    ca_certificate: str,
-    proxy: str,
-    live: LiveSockets,
-) -> urllib3.PoolManager:
-    """Connection pools for the registry on the host `home` and where it leads, at most `connections` per host.
-
-    Whatever they open, connections to a proxy included, is added to `live`.
-
-    Raises UntrustedCertificate for PEM text, ProtocolViolation for a proxy that is none.
-    """
-    options: dict[str, Any] = {
-        "maxsize": connections,
-        "block": True,
-        "timeout": Timeout(connect=connect_timeout, read=read_timeout),
-        "ssl_context": _tls_context(ca_certificate, live),
-        "blocksize": 128 * 1024,
-    }
-    pools = urllib3.PoolManager(**options) if not proxy else _proxied(proxy, options)
-    settings = {"send_timeout": read_timeout, "home": home, "live": live}
-    pools.pool_classes_by_scheme = {
-        "http": _pool_class(HTTPConnectionPool, ExactConnection, settings),
-        "https": _pool_class(HTTPSConnectionPool, ExactTlsConnection, settings),
-    }
-    return pools
-
-
-def _proxied(proxy: str, options: dict[str, Any]) -> urllib3.PoolManager:
-    url = proxy if "://" in proxy else f"http://{proxy}"
-    try:
-        auth = parse_url(url).auth
-        headers = make_headers(proxy_basic_auth=unquote(auth)) if auth else None
-        return urllib3.ProxyManager(url, proxy_headers=headers, proxy_ssl_context=options["ssl_context"], **options)
-    except urllib3.exceptions.HTTPError as problem:
-        hint = "Give the proxy as http://host:port."
-        raise ProtocolViolation("the address of the proxy cannot be used", hint=hint) from problem
-
-
-def _pool_class(pool: type[Any], connection: type[Any], settings: Mapping[str, Any]) -> type[Any]:
-    connection_class = type(connection.__name__, (connection,), dict(settings))
-    return type(pool.__name__, (pool,), {"ConnectionCls": connection_class})
+    def _tls_context(self) -> ssl.SSLContext:
+        with self._lock:
+            if self._context is None:
+                self._context = _tls_context(self._ca_certificate, self._live)
+        return self._context
 
 
 def _tls_context(ca_certificate: str, live: LiveSockets) -> ssl.SSLContext:
     context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
     context.sslsocket_class = type(LiveTlsSocket.__name__, (LiveTlsSocket,), {"live": live})
     if ca_certificate.strip():
         try:
@@ -159,3 +188,35 @@ def _tls_context(ca_certificate: str, live: LiveSockets) -> ssl.SSLContext:
             hint = "Paste it as PEM text, from BEGIN CERTIFICATE to END CERTIFICATE."
             raise UntrustedCertificate("the CA certificate of this instance cannot be read", hint=hint) from problem
     return context
+
+
+def _not_connected(problem: Exception) -> Unreachable:
+    if isinstance(problem, socket.gaierror | UnicodeError):
+        return Unreachable("the host name is not known")
+    if isinstance(problem, TimeoutError):
+        return Unreachable("no connection within the time limit")
+    return unreachable(problem)
+
+
+def _no_tls(problem: OSError) -> OciError:
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return UntrustedCertificate(f"its certificate is not trusted: {problem.verify_message}")
+    if isinstance(problem, ssl.SSLError) and not isinstance(problem, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        hint = "Check the port, and whether this registry speaks https at all."
+        return Unreachable("no TLS connection comes about", hint=hint, retryable=False)
+    return unreachable(problem)
+
+
+def _proxy_refuses(words: str) -> Unreachable:
+    return Unreachable(f"the proxy does not let us through ({words})")
+
+
+def unreachable(problem: Exception) -> Unreachable:
+    """What a broken connection means; nothing of what was sent gets into the text (P-25)."""
+    if isinstance(problem, TimeoutError):
+        return Unreachable("the registry stopped answering")
+    if isinstance(problem, ConnectionRefusedError):
+        return Unreachable("the connection was refused")
+    if isinstance(problem, OSError) and problem.strerror and not isinstance(problem, BrokenHttp | ssl.SSLError):
+        return Unreachable(f"the connection failed: {problem.strerror.lower()}")
+    return Unreachable("the connection broke")

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import json
-import ssl
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from urllib3 import BaseHTTPResponse, HTTPHeaderDict
-from urllib3 import exceptions as faults
-
-from sync.oci.errors import OciError, ProtocolViolation, ResponseTooLarge, Unreachable, UntrustedCertificate, error_for
+from sync.oci.connection import unreachable
+from sync.oci.errors import OciError, ProtocolViolation, ResponseTooLarge, error_for
+from sync.oci.http1 import Body, Headers, Wire
+from sync.oci.pool import Pool
 
 CHUNK_SIZE = 1024 * 1024
+READ_AT_ONCE = 64 * 1024
 BODY_LIMIT = 32 * 1024 * 1024
 ERROR_BODY_LIMIT = 64 * 1024
 
 
 class Response:
-    """One HTTP answer. `body` is filled by load(); a streamed one is read by chunks() and must be closed."""
+    """One HTTP answer. `body` is filled by load(); a streamed one is read by chunks() or readinto(), and closed."""
 
-    def __init__(self, raw: BaseHTTPResponse, url: str) -> None:
-        self.status = raw.status
-        self.headers: HTTPHeaderDict = raw.headers
+    def __init__(
+        self, status: int, headers: Headers, url: str, body: Body, wire: Wire, pool: Pool, *, reusable: bool
+    ) -> None:
+        self.status = status
+        self.headers = headers
         self.url = url
         self.body = b""
-        self._raw = raw
+        self._rest = body
+        self._wire: Wire | None = wire
+        self._pool = pool
+        self._reusable = reusable
+        if body.ended:
+            self.close()
 
     @property
     def is_success(self) -> bool:
@@ -34,24 +42,52 @@ class Response:
 
     def load(self, limit: int = BODY_LIMIT) -> None:
         """Read the body, up to `limit` bytes; of a failure at most 64 KiB. Raises ResponseTooLarge, Unreachable."""
-        allowed = limit if self.is_success else min(limit, ERROR_BODY_LIMIT)
-        with broken_connections():
-            self.body = self._raw.read(allowed + 1, decode_content=True)
-            complete = len(self.body) <= allowed
-            if complete:
-                self.body += self._raw.read(decode_content=True)
-        if complete:
-            self._raw.release_conn()
+        if self._wire is None:
             return
+        allowed = limit if self.is_success else min(limit, ERROR_BODY_LIMIT)
+        received = bytearray()
+        while len(received) <= allowed and (block := self._read(min(READ_AT_ONCE, allowed + 1 - len(received)))):
+            received += block
         self.close()
-        self.body = self.body[:allowed]
-        if self.is_success:
-            raise ResponseTooLarge(f"the answer is longer than {limit} bytes")
+        self.body = _decoded(bytes(received), self.header("Content-Encoding"), allowed + 1)
+        if len(self.body) > allowed or len(received) > allowed:
+            self.body = self.body[:allowed]
+            if self.is_success:
+                raise ResponseTooLarge(f"the answer is longer than {limit} bytes")
+
+    def _read(self, size: int) -> bytes:
+        block = bytearray(size)
+        return bytes(memoryview(block)[: self.readinto(memoryview(block))])
+
+    def readinto(self, view: memoryview) -> int:
+        """Some more bytes of the body, as sent; 0 at its end. Raises Unreachable when the connection breaks."""
+        with broken_connections():
+            try:
+                count = self._rest.read_into(view)
+            except OSError:
+                self.close()
+                raise
+        if not count or self._rest.ended:
+            self.close()
+        return count
 
     def chunks(self, size: int = CHUNK_SIZE) -> Iterator[bytes]:
-        """The body in blocks of at most `size` bytes, as sent. Raises Unreachable when the connection breaks."""
-        with broken_connections():
-            yield from self._raw.stream(size, decode_content=False)
+        """The body in blocks of `size` bytes, the last one shorter, as sent. Raises Unreachable: see readinto."""
+        ended = False
+        while not ended:
+            block, filled = bytearray(size), 0
+            view = memoryview(block)
+            try:
+                while filled < size and not ended:
+                    count = self.readinto(view[filled:])
+                    filled += count
+                    ended = not count
+            except OciError:
+                if filled:
+                    yield bytes(view[:filled])  # what came is not lost: it need not be asked for again
+                raise
+            if filled:
+                yield bytes(view[:filled])
 
     def json(self) -> Any:
         """The loaded body as JSON; raises ProtocolViolation when it is none."""
@@ -61,61 +97,43 @@ class Response:
             raise ProtocolViolation("the registry's answer is not JSON") from problem
 
     def header(self, name: str) -> str:
-        return self.headers.get(name) or ""
+        return self.headers.get(name)
 
     def header_values(self, name: str) -> list[str]:
-        return list(self.headers.getlist(name))
+        """Several headers of one name come as one, joined by commas."""
+        value = self.headers.get(name)
+        return [value] if value else []
 
     def error(self, *, quote: bool = True) -> OciError:
         """The error that this answer stands for."""
         return error_for(self.status, self.headers, self.body, quote=quote)
 
     def close(self) -> None:
-        """Give the connection up, if the body was not read to its end."""
-        self._raw.close()
-        self._raw.release_conn()
+        """Give the connection back or, if the body was not read to its end, up."""
+        wire, self._wire = self._wire, None
+        if wire is None:
+            return
+        if self._rest.ended and self._reusable:
+            self._pool.give_back(wire)
+        else:
+            self._pool.drop(wire)
+
+
+def _decoded(body: bytes, coding: str, limit: int) -> bytes:
+    """Some registries compress though they were asked not to; at most `limit` bytes of what they meant."""
+    coding = coding.lower()
+    if not body or coding not in ("gzip", "x-gzip", "deflate"):
+        return body
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, limit)
+    except zlib.error as problem:
+        raise ProtocolViolation("the registry's answer is not compressed as it says") from problem
 
 
 @contextmanager
 def broken_connections() -> Iterator[None]:
-    """Turn what urllib3 raises into Unreachable or UntrustedCertificate; no URL gets into their text (P-25)."""
+    """Turn what sockets raise into Unreachable; no URL gets into its text (P-25)."""
     try:
         yield
-    except (faults.HTTPError, OSError) as problem:
-        raise _error(problem) from problem
-
-
-def _error(problem: Exception) -> OciError:
-    cause = _innermost(problem)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return UntrustedCertificate(f"its certificate is not trusted: {cause.verify_message}")
-    if isinstance(problem, faults.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        hint = "Check the port, and whether this registry speaks https at all."
-        return Unreachable("no TLS connection comes about", hint=hint, retryable=False)
-    return Unreachable(_words(problem, cause))
-
-
-def _words(problem: Exception, cause: BaseException) -> str:
-    if isinstance(problem, faults.ProxyError):
-        return f"the proxy does not let us through ({_words(problem.original_error, cause)})"
-    if isinstance(problem, faults.NameResolutionError):
-        return "the host name is not known"
-    if type(problem) is faults.ConnectTimeoutError:  # NewConnectionError is a subclass of it
-        return "no connection within the time limit"
-    if isinstance(problem, faults.ReadTimeoutError) or isinstance(cause, TimeoutError):
-        return "the registry stopped answering"
-    if isinstance(cause, ConnectionRefusedError):
-        return "the connection was refused"
-    if isinstance(cause, OSError) and cause.strerror:
-        return f"the connection failed: {cause.strerror.lower()}"
-    return "the connection broke"
-
-
-def _innermost(problem: BaseException) -> BaseException:
-    """The system's own error inside urllib3's wrapping."""
-    seen: BaseException = problem
-    while True:
-        inner = next((arg for arg in seen.args if isinstance(arg, Exception)), None) or seen.__cause__
-        if inner is None or inner is seen:
-            return seen
-        seen = inner
+    except OSError as problem:
+        raise unreachable(problem) from problem

@@ -121,6 +121,8 @@ class Session:
         return parse_challenges(values)
 
     def _is_home(self, target: str) -> bool:
+        if target.startswith("/v2/"):
+            return True
         return origin(urljoin(self.endpoint.url, target)) == origin(self.endpoint.url)
 
     def _error(self, response: Response) -> OciError:

@@ -1,19 +1,19 @@
-"""The only module that speaks HTTP: time limits, redirects, retries, throttling. On urllib3."""
+"""The only module that speaks to registries: time limits, redirects, retries, throttling, connections that are kept."""
 
 from __future__ import annotations
 
 import logging
 import random
+import re
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from urllib.parse import quote, urljoin, urlsplit
 
-import urllib3
-
-from sync.oci.connection import TARGET_HEADER, LiveSockets, make_pools
+from sync.oci.connection import LiveSockets, Opener, Proxy, unreachable
 from sync.oci.errors import (
     Cancelled,
     PlainHttpRefused,
@@ -23,8 +23,10 @@ from sync.oci.errors import (
     parse_retry_after,
     readable,
 )
+from sync.oci.http1 import LeftBeforeAnswering, Wire, body_of, request_head
+from sync.oci.pool import POLL_INTERVAL, Pool
 from sync.oci.reference import DEFAULT_PORTS, is_link_local, is_loopback
-from sync.oci.response import BODY_LIMIT, Response, broken_connections
+from sync.oci.response import BODY_LIMIT, Response
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +35,13 @@ REDIRECT_LIMIT = 5
 RETRY_AFTER_CAP = 60.0
 BACKOFF_FIRST = 0.25
 BACKOFF_CAP = 15.0
-POLL_INTERVAL = 0.2
 COURTESY_LIMIT = 2.0
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+PLAIN_PATH = re.compile(r"/(?!/)[!-~]*")
+DEFAULTS = (("User-Agent", "tcrconsole"), ("Accept-Encoding", "identity"))
 
-Body = bytes | Iterable[bytes] | None
+Body = bytes | Iterable[bytes | memoryview] | None
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Endpoint:
     allow_plain_http: bool = False
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
-    max_connections: int = 16
+    max_connections: int = 32
 
     @property
     def label(self) -> str:
@@ -81,6 +84,16 @@ def resolve(base: str, named: str) -> str:
     return url
 
 
+@dataclass
+class Place:
+    """Where requests of one origin go. `prefix`: what a proxy wants before the path; `quiet_until`: P-26."""
+
+    pool: Pool
+    prefix: str
+    headers: tuple[tuple[str, str], ...]
+    quiet_until: float = 0.0
+
+
 class Transport:
     """HTTP to one registry, and to where its redirects lead. Safe for many threads.
 
@@ -96,10 +109,14 @@ class Transport:
         self.attempts = attempts
         self._cancelled = cancelled
         self._idle = threading.Event()
-        self._quiet_until: dict[str, float] = {}
-        self._pools: dict[str, urllib3.PoolManager] = {}
-        self._pools_lock = threading.Lock()
+        self._places: dict[str, Place] = {}
+        self._places_lock = threading.Lock()
         self._live = LiveSockets(cancelled)
+        home = urlsplit(endpoint.url)
+        self._home = f"{home.scheme}://{home.netloc}"
+        self._opener = Opener(
+            home.hostname or "", endpoint.connect_timeout, endpoint.read_timeout, endpoint.ca_certificate, self._live
+        )
 
     def request(
         self,
@@ -115,11 +132,12 @@ class Transport:
 
         target: a path on the endpoint, or a URL. body: bytes, or an iterable of bytes with a Content-Length header
         (without, it goes in chunks); the latter is sent once, anything else again after connection errors, 408, 429
-        and 5xx. stream: leave the body of a 2xx answer unread; else it is read whole, up to `limit` bytes. Raises
-        Unreachable, UntrustedCertificate, PlainHttpRefused, RedirectRefused, ResponseTooLarge, Cancelled.
+        and 5xx. Who answers before having all of a body gets no more of it. stream: leave the body of a 2xx answer
+        unread; else it is read whole, up to `limit` bytes. Raises Unreachable, UntrustedCertificate, PlainHttpRefused,
+        RedirectRefused, ResponseTooLarge, Cancelled.
         """
-        url = urljoin(self.endpoint.url, target)
-        sent = {"User-Agent": "tcrconsole", "Accept-Encoding": "identity", **(headers or {})}
+        url = self._home + target if PLAIN_PATH.fullmatch(target) else urljoin(self.endpoint.url, target)
+        sent = headers or {}
         repeatable = body is None or isinstance(body, bytes)
         attempt = 1
         while True:
@@ -189,61 +207,84 @@ class Transport:
 
     def close(self) -> None:
         """Close the idle connections."""
-        with self._pools_lock:
-            for pools in self._pools.values():
-                pools.clear()
+        with self._places_lock:
+            places = list(self._places.values())
+        for place in places:
+            place.pool.close()
 
-    def _follow(self, method: str, url: str, headers: dict[str, str], body: Body) -> Response:
+    def _follow(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> Response:
         """Send, and follow redirects of GET and HEAD by hand (P-33): Authorization stays with its origin."""
-        self._check_plain_http(url)
         for _ in range(REDIRECT_LIMIT + 1):
             response = self._send(method, url, headers, body)
-            location = response.header("Location")
-            if method not in ("GET", "HEAD") or response.status not in REDIRECTS or not location:
+            if response.status not in REDIRECTS or method not in ("GET", "HEAD") or not response.header("Location"):
                 return response
             response.close()
-            following = resolve(url, location)
+            following = resolve(url, response.header("Location"))
             self.check_hop(following)
             if origin(following) != origin(url):
                 headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
             url = following
         raise RedirectRefused(f"the registry redirects more than {REDIRECT_LIMIT} times")
 
-    def _send(self, method: str, url: str, headers: dict[str, str], body: Body) -> Response:
-        parts = urlsplit(url)
-        target = quote(f"{parts.path or '/'}{parts.query and '?'}{parts.query}", safe=PRINTABLE)
-        proxy = self._proxy_for(url)
-        if proxy and parts.scheme == "http":
-            target = f"http://{parts.netloc}{target}"
-        with broken_connections():
-            pool = self._pools_through(proxy).connection_from_host(parts.hostname, parts.port, parts.scheme)
-            # urllib3 logs this URL and puts it into its exceptions, so it goes without user and query
-            masked = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-            exact = {**headers, TARGET_HEADER: target}
-            while True:
-                try:
-                    raw = pool.urlopen(
-                        method, masked, body=body, headers=exact, retries=False, redirect=False, assert_same_host=False,
-                        preload_content=False, pool_timeout=POLL_INTERVAL,  # type: ignore[arg-type]
-                    )  # fmt: skip
-                    return Response(raw, url)
-                except urllib3.exceptions.EmptyPoolError:
-                    self.check_cancelled()
+    def _send(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> Response:
+        """One request over one connection; over another one when the first had been closed while it was idle."""
+        place, target = self._route(url)
+        repeatable = body is None or isinstance(body, bytes)
+        chunked = not repeatable and "Content-Length" not in headers
+        head = _head(method, target, place, headers, body, chunked=chunked)
+        while True:
+            wire = place.pool.take(sure=not repeatable)
+            kept = wire.answered > 0
+            try:
+                return self._exchange(wire, place.pool, method, url, head, body, chunked=chunked)
+            except LeftBeforeAnswering as problem:
+                if not (kept and repeatable):
+                    raise unreachable(problem) from problem
+                self.check_cancelled()
+            except OSError as problem:
+                raise unreachable(problem) from problem
 
-    def _pools_through(self, proxy: str) -> urllib3.PoolManager:
-        endpoint = self.endpoint
-        with self._pools_lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = make_pools(
-                    urlsplit(endpoint.url).hostname or "",
-                    endpoint.max_connections,
-                    endpoint.connect_timeout,
-                    endpoint.read_timeout,
-                    endpoint.ca_certificate,
-                    proxy,
-                    self._live,
-                )
-            return self._pools[proxy]
+    def _exchange(
+        self, wire: Wire, pool: Pool, method: str, url: str, head: bytes, body: Body, *, chunked: bool
+    ) -> Response:
+        try:
+            try:
+                complete = wire.send(head, body, chunked=chunked)
+            except (BrokenPipeError, ConnectionResetError) as problem:
+                raise LeftBeforeAnswering(*problem.args) from problem
+            status, lasting, headers = wire.read_head()
+            rest = body_of(wire, method, status, headers)
+        except BaseException:
+            pool.drop(wire)
+            raise
+        return Response(status, headers, url, rest, wire, pool, reusable=lasting and complete)
+
+    def _route(self, url: str) -> tuple[Place, str]:
+        """Where a URL's requests go, and what they ask for there. Raises PlainHttpRefused."""
+        if url.startswith(self._home) and PLAIN_PATH.fullmatch(url, len(self._home)):
+            place = self._places.get(self._home) or self._new_place(self._home)
+            return place, place.prefix + url[len(self._home) :].partition("#")[0]
+        parts = urlsplit(url)
+        base = f"{parts.scheme}://{parts.netloc}"
+        target = quote(f"{parts.path or '/'}{parts.query and '?'}{parts.query}", safe=PRINTABLE)
+        place = self._places.get(base) or self._new_place(base)
+        return place, place.prefix + target
+
+    def _new_place(self, base: str) -> Place:
+        self._check_plain_http(base)
+        parts = urlsplit(base)
+        host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+        proxy = Proxy.parse(self._proxy_for(base))
+        limit = self.endpoint.max_connections
+        opening = partial(self._opener.open, parts.scheme, host, port, proxy)
+        name = parts.netloc.rpartition("@")[2]
+        headers, prefix = [("Host", name)], ""
+        if proxy is not None and parts.scheme == "http":
+            prefix = f"http://{name}"
+            headers += [("Proxy-Authorization", proxy.authorization)] if proxy.authorization else []
+        place = Place(Pool(opening, lambda: limit, self.check_cancelled), prefix, (*headers, *DEFAULTS))
+        with self._places_lock:
+            return self._places.setdefault(base, place)
 
     def _proxy_for(self, url: str) -> str:
         """The proxy for a URL: the endpoint's own, else that of HTTPS_PROXY, HTTP_PROXY and NO_PROXY."""
@@ -259,7 +300,7 @@ class Transport:
             return False
         told = parse_retry_after(response.header("Retry-After"))
         if told is not None and told <= RETRY_AFTER_CAP:
-            self._quiet_until[urlsplit(url).netloc] = time.monotonic() + told
+            self._route(url)[0].quiet_until = time.monotonic() + told
         if final or (told is not None and told > RETRY_AFTER_CAP):
             return False
         log.info("%s answered %d; attempt %d", _shown(url), response.status, attempt)
@@ -269,8 +310,10 @@ class Transport:
 
     def _await_turn(self, url: str) -> None:
         self.check_cancelled()
-        self._wait(self._quiet_until.get(urlsplit(url).netloc, 0.0) - time.monotonic())
-        self.check_cancelled()
+        place, _ = self._route(url)
+        if place.quiet_until:
+            self._wait(place.quiet_until - time.monotonic())
+            self.check_cancelled()
 
     def _wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -285,6 +328,18 @@ class Transport:
     def _refused(self, url: str, how: str) -> RedirectRefused:
         log.warning("%s leads %s (%s): refused", self.endpoint.label, how, host_of(url))
         return RedirectRefused(f"the registry leads {how} ({host_of(url)})")
+
+
+def _head(method: str, target: str, place: Place, headers: Mapping[str, str], body: Body, *, chunked: bool) -> bytes:
+    fields = [*place.headers, *headers.items()]
+    if chunked:
+        fields.append(("Transfer-Encoding", "chunked"))
+    elif isinstance(body, bytes) and "Content-Length" not in headers:
+        fields.append(("Content-Length", str(len(body))))
+    try:
+        return request_head(method, target, fields)
+    except ValueError as problem:
+        raise ProtocolViolation("what the registry told us cannot be sent back") from problem
 
 
 def _shown(url: str) -> str:
