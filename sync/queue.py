@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from time import time
 from typing import Any, NoReturn
 from uuid import uuid4
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 QUEUES = ("control", "push", "default")
 SWEEP_SECONDS = 15
 SWEEP_JOB = "sync.jobs.sweep"
+# How long the server may take to answer what is good to know and can be done without.
+HINT_SECONDS = 1
 # How long the server may take to answer one question of inspect().
 INSPECT_SECONDS = 5
 
@@ -126,6 +129,15 @@ def queued_tasks() -> Counter[int]:
     """How many jobs wait, by task. Raises RedisError."""
     names = [job_id for queue in QUEUES for job_id in django_rq.get_queue(queue).job_ids]
     return Counter(int(name.split("-")[1]) for name in names if name.startswith("task-"))
+
+
+@cache
+def server() -> Redis:
+    """The queue's server for what is asked often: connections are kept, and who waits does so for a second at most."""
+    connection: Redis = django_rq.get_connection("default")
+    limits = {"socket_connect_timeout": HINT_SECONDS, "socket_timeout": HINT_SECONDS}
+    connection.connection_pool.connection_kwargs.update(limits)
+    return connection
 
 
 @contextmanager

@@ -110,9 +110,10 @@ class Relay(FakeRegistry):
 
     def forward(self, request: Received) -> Answer:
         with closing(HTTPConnection(self._host, timeout=30)) as connection:
-            connection.request(request.method, request.target, request.body, dict(request.headers))
+            # Bodies are read whole: their length is told anew.
+            sent = {name: value for name, value in request.headers.items() if name != "Transfer-Encoding"}
+            connection.request(request.method, request.target, request.body, sent)
             answer = connection.getresponse()
-            # The body is read whole: its length is told anew.
             dropped = ("Date", "Connection", "Transfer-Encoding")
             kept = {name: value for name, value in answer.getheaders() if name not in dropped}
             return Answer(answer.status, kept, answer.read())

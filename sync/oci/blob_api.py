@@ -1,118 +1,29 @@
-"""Blobs of a registry (OCI distribution 1.1, "Pulling Blobs", "Pushing Blobs", "Mounting a Blob")."""
+"""Blobs of a registry (OCI distribution 1.1, "Pushing Blobs", "Mounting a Blob"; reading them: BlobReading)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from sync.oci.errors import (
-    DigestMismatch,
-    NotFound,
-    OciError,
-    ProtocolViolation,
-    RegistryAnswer,
-    Unreachable,
-)
+from sync.oci.blob_reading import BlobReading, Block
+from sync.oci.blob_sending import Content, Feed, Sending, Upload
+from sync.oci.errors import DigestMismatch, NotFound, OciError, ProtocolViolation, RegistryAnswer, Rejected
 from sync.oci.manifest import Descriptor
-from sync.oci.reference import check_repository, hasher, parse_digest
-from sync.oci.response import CHUNK_SIZE, Response
-from sync.oci.session import Session, pull, push
-from sync.oci.transport import ATTEMPTS, Body, resolve
+from sync.oci.reference import check_repository, parse_digest
+from sync.oci.response import Response
+from sync.oci.session import pull, push
+from sync.oci.transport import ATTEMPTS, RETRY_AFTER_CAP, resolve
 
 MOUNT_REFUSED = frozenset({400, 401, 403, 404, 405})
-BUFFERED_UPLOAD = 1024 * 1024
-WHOLE_UPLOAD = 64 * 1024 * 1024
+# What no other way of sending the same bytes can change.
+FINAL_CODES = frozenset({"DENIED", "NAME_INVALID", "UNAUTHORIZED"})
+SESSION_LOST = (404, 416)
 
 
-@dataclass(frozen=True)
-class Upload:
-    """An open upload session. Its location may carry a signature: it is shown nowhere."""
-
-    location: str = field(repr=False)
-
-
-class _Stream:
-    """Blocks to send that end in good order when no more can be had; check() raises the reason."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
-        self._problem: OciError | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from self._blocks
-        except OciError as problem:
-            self._problem = problem
-
-    def check(self) -> None:
-        if self._problem:
-            raise self._problem
-
-
-class BlobApi(Session):
+class BlobApi(BlobReading):
     """Reading, mounting and uploading blobs."""
-
-    def read_blob(self, repository: str, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
-        """The bytes of a blob from `offset` on, in blocks of 1 MiB; a broken read goes on with Range (P-36).
-
-        The last block is handed out only after size and, for offset 0, digest are proven: whoever passes the blocks
-        on never completes wrong content. Raises DigestMismatch.
-        """
-        path = f"/v2/{check_repository(repository)}/blobs/{parse_digest(descriptor.digest)}"
-        hashing, position, held = hasher(descriptor.digest), offset, b""
-        with self._doing(f"read blob {repository}@{descriptor.digest}"):
-            for chunk in self._resumed(repository, path, offset, descriptor.size):
-                self._transport.check_cancelled()
-                position += len(chunk)
-                if position > descriptor.size:
-                    raise DigestMismatch(f"the blob is longer than the {descriptor.size} bytes its manifest tells")
-                hashing.update(chunk)
-                if held:
-                    yield held
-                held = chunk
-            found = f"{hashing.name}:{hashing.hexdigest()}"
-            if offset == 0 and found != descriptor.digest:
-                raise DigestMismatch(f"the blob has the digest {found}")
-            if held:
-                yield held
-
-    def _resumed(self, repository: str, path: str, offset: int, size: int) -> Iterator[bytes]:
-        """The blob from `offset` on, reopened where it broke, until ATTEMPTS readings in a row brought nothing."""
-        position, fruitless = offset, 0
-        while True:
-            before = position
-            with closing(self._open_blob(repository, path, position)) as blocks:
-                problem: OciError = DigestMismatch(f"the blob is shorter than the {size} bytes its manifest tells")
-                try:
-                    for block in blocks:
-                        position += len(block)
-                        yield block
-                except Unreachable as broken:
-                    problem = broken
-            if position >= size:
-                return
-            self._transport.check_cancelled()
-            fruitless = 0 if position > before else fruitless + 1
-            if fruitless >= ATTEMPTS:
-                raise problem
-            self._transport.pause(fruitless + 1)
-
-    def _open_blob(self, repository: str, path: str, position: int) -> Generator[bytes, None, None]:
-        """The blocks from `position` on, whatever the registry makes of a Range (P-36)."""
-        scopes = (pull(repository),)
-        if position:
-            ranged = self._request(
-                "GET", path, scopes, {"Range": f"bytes={position}-"}, ok=(200, 206, 416), stream=True
-            )
-            if ranged.status == 206 and _range_start(ranged) == position:
-                return _blocks(ranged, 0)
-            if ranged.status == 200:
-                return _blocks(ranged, position)
-            ranged.close()
-        return _blocks(self._request("GET", path, scopes, stream=True), position)
 
     def mount(self, repository: str, digest: str, from_repository: str) -> Upload | None:
         """Ask for a blob that the registry has in another repository: None when it is there now (201).
@@ -138,83 +49,34 @@ class BlobApi(Session):
             response = self._request("POST", _uploads(repository), (push(repository),), body=b"", ok=(202,))
             return self._opened(response)
 
-    def _opened(self, response: Response) -> Upload:
-        """The session that an answer 202 opens; another host may be named, but gets no credentials (P-02)."""
-        location = response.header("Location")
-        if not location:
-            raise ProtocolViolation("the registry opens an upload without telling its Location")
-        url = resolve(response.url, location)
-        self._transport.check_hop(url)
-        return Upload(url)
-
     def upload(
-        self, repository: str, descriptor: Descriptor, chunks: Iterable[bytes], upload: Upload | None = None
+        self,
+        repository: str,
+        descriptor: Descriptor,
+        content: Iterable[Block] | Content,
+        upload: Upload | None = None,
     ) -> None:
         """Send a blob into `upload` or a new session; a failed session is given up (P-06).
 
         In one PUT (P-01), or beyond 64 MiB in a PATCH and an empty PUT, as `docker push` does: the body of that PATCH
         may end early and in good order, and then every registry lets go of the session. One whose PUT was cut off
-        can be neither ended nor resumed in CNCF distribution, which keeps its bytes for a week.
-        The size is checked here, the digest by the registry. Blobs up to 1 MiB are repeated inside; the error of a
-        longer one is `retryable` when sending it all again, in a new session, can help.
+        can be neither ended nor resumed in CNCF distribution, which keeps its bytes for a week. Where a request for
+        all of it is refused, in PATCHes of a size that the registry takes (P-04).
+        The size is checked here, the digest by the registry (and by `content`, if that is a BlobReader).
+
+        content: the bytes, or what gives them from an offset on. With the latter it goes on where it broke, or begins
+        anew, until it went wrong ATTEMPTS times in a row (P-05, P-17); bytes of a wrong digest are sent anew once
+        (P-37). With the former only blobs up to 1 MiB are; the error of a longer one is `retryable` when sending it all
+        again, in a new session, can help.
         """
-        session = upload or self.start_upload(repository)
-        exact = self._exactly(descriptor, chunks)
         with self._doing(f"upload blob {repository}@{descriptor.digest}"):
+            sending = Sending(repository, descriptor, content, upload or self.start_upload(repository))
             try:
-                if descriptor.size > WHOLE_UPLOAD:
-                    stream = _Stream(exact)
-                    session = self._send_stream(repository, stream, session)
-                    stream.check()
-                    self._complete(repository, descriptor, b"", session)
-                else:
-                    body = b"".join(exact) if descriptor.size <= BUFFERED_UPLOAD else exact
-                    self._complete(repository, descriptor, body, session)
+                while not self._sent(sending):
+                    self._transport.check_cancelled()
             except BaseException:
-                self.abandon(repository, session)
+                self.abandon(repository, sending.session)
                 raise
-
-    def _send_stream(self, repository: str, stream: _Stream, session: Upload) -> Upload:
-        """PATCH without a length told in advance; returns the session with its new location (P-03)."""
-        return self._opened(self._send(repository, "PATCH", session.location, {}, stream, ok=(201, 202, 204)))
-
-    def _complete(self, repository: str, descriptor: Descriptor, body: Body, session: Upload) -> None:
-        """The PUT that makes the session a blob, with all or the rest of its bytes."""
-        length = len(body) if isinstance(body, bytes) else descriptor.size
-        separator = "&" if "?" in session.location else "?"
-        target = f"{session.location}{separator}digest={quote(descriptor.digest, safe='')}"
-        response = self._send(repository, "PUT", target, {"Content-Length": str(length)}, body, ok=(201, 204))
-        told = response.header("Docker-Content-Digest")
-        if told and told != descriptor.digest:
-            raise DigestMismatch(f"the registry stored it under the digest {told[:140]!r}")
-
-    def _send(
-        self, repository: str, method: str, target: str, headers: dict[str, str], body: Body, *, ok: Sequence[int]
-    ) -> Response:
-        sent = {"Content-Type": "application/octet-stream", **headers}
-        try:
-            return self._request(method, target, (push(repository),), sent, body, ok=ok)
-        except NotFound as problem:
-            if not problem.operation:  # else it is the source's, which `body` reads
-                problem.retryable = True
-                problem.hint = "The registry has forgotten the upload; it is begun again."
-            raise
-
-    def _exactly(self, descriptor: Descriptor, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """The blocks, the last of them only when their sum is the descriptor's size."""
-        total, held = 0, b""
-        for chunk in filter(None, chunks):
-            self._transport.check_cancelled()
-            total += len(chunk)
-            if total > descriptor.size:
-                break
-            if held:
-                yield held
-            held = chunk
-        if total != descriptor.size:
-            raise DigestMismatch(f"there are {total} bytes to send, the descriptor tells {descriptor.size}")
-        if held:
-            yield held
 
     def abandon(self, repository: str, session: Upload) -> None:
         """Give an upload session up (P-06). Its failure is ignored."""
@@ -223,22 +85,144 @@ class BlobApi(Session):
         except OciError:
             return  # the registry clears forgotten sessions by itself; the first failure is the one to tell
 
+    def _sent(self, sending: Sending) -> bool:
+        """False when it went wrong and all is prepared to go on. Raises what nothing can be done about."""
+        feed = sending.feed(self._transport.check_cancelled)
+        with closing(feed):
+            try:
+                self._send_all(sending, feed)
+                return True
+            except OciError as error:
+                problem = feed.problem or error
+        if not callable(sending.content) or not self._may_go_on(sending, feed, problem):
+            raise problem
+        return False
+
+    def _send_all(self, sending: Sending, feed: Feed) -> None:
+        if sending.in_one_put:
+            if sending.buffered:
+                held = b"".join(map(bytes, feed.take(sending.descriptor.size)))
+                feed.check()
+                sending.content = lambda offset: iter([held[offset:]])
+                self._complete(sending, held)
+            else:
+                self._complete(sending, feed.take(sending.descriptor.size))
+            return
+        if sending.step is None:
+            self._patch_all(sending, feed)
+        else:
+            self._patch_in_steps(sending, feed, sending.step)
+        self._complete(sending, b"")
+
+    def _patch_all(self, sending: Sending, feed: Feed) -> None:
+        """PATCH without a length told in advance; each answer names the session anew (P-03)."""
+        body = feed.take(sending.descriptor.size, orderly=True)
+        response = self._send(sending, "PATCH", sending.session.location, {}, body, ok=(201, 202, 204))
+        sending.session = self._opened(response, sending.session)
+        feed.check()
+        sending.got_to(sending.descriptor.size)
+
+    def _patch_in_steps(self, sending: Sending, feed: Feed, step: int) -> None:
+        """OCI distribution 1.1, "Pushing a blob in chunks". Some answer 201 to each (P-04)."""
+        while sending.offset < sending.descriptor.size:
+            start, end = sending.offset, min(sending.offset + step, sending.descriptor.size)
+            headers = {"Content-Length": str(end - start), "Content-Range": f"{start}-{end - 1}"}
+            location, body = sending.session.location, feed.take(end - start)
+            response = self._send(sending, "PATCH", location, headers, body, ok=(201, 202, 204))
+            sending.session = self._opened(response, sending.session)
+            sending.got_to(end)
+
+    def _complete(self, sending: Sending, body: bytes | Iterator[Block]) -> None:
+        """The PUT that makes the session a blob, with all or none of its bytes."""
+        digest, location = sending.descriptor.digest, sending.session.location
+        length = len(body) if isinstance(body, bytes) else sending.descriptor.size
+        target = f"{location}{'&' if '?' in location else '?'}digest={quote(digest, safe='')}"
+        response = self._send(sending, "PUT", target, {"Content-Length": str(length)}, body, ok=(201, 204))
+        told = response.header("Docker-Content-Digest")
+        if told and told != digest:
+            raise DigestMismatch(f"the registry stored it under the digest {told[:140]!r}")
+
+    def _send(
+        self,
+        sending: Sending,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        body: bytes | Iterator[Block],
+        *,
+        ok: Sequence[int],
+    ) -> Response:
+        sent = {"Content-Type": "application/octet-stream", **headers}
+        sending.repeated = isinstance(body, bytes)
+        try:
+            return self._request(method, target, (push(sending.repository),), sent, body, ok=ok)
+        except (NotFound, Rejected) as problem:
+            if not problem.operation and problem.status in SESSION_LOST:  # else it is the source's, which `body` reads
+                problem.retryable = True
+                problem.hint = "The registry has forgotten the upload; it is begun again."
+            raise
+
+    def _may_go_on(self, sending: Sending, feed: Feed, problem: OciError) -> bool:
+        """Whether sending once more can help; then the session is ready for it. Raises what it meets in doing so."""
+        if isinstance(problem, DigestMismatch) or problem.code == "DIGEST_INVALID":
+            doubted, sending.doubted = sending.doubted, True
+            return not doubted and self._begin_anew(sending)
+        if feed.problem:
+            return False
+        if _passes(problem) and (not sending.repeated or problem.status in SESSION_LOST):
+            sending.tries += 1
+            if sending.tries >= ATTEMPTS:
+                return False
+            self._transport.pause(sending.tries)
+            return self._find_out(sending)
+        if isinstance(problem, Rejected) and problem.code not in FINAL_CODES and not problem.retryable:
+            return sending.divide(further=problem.status == 413) and self._begin_anew(sending)
+        return False
+
+    def _find_out(self, sending: Sending) -> bool:
+        """How much the registry has (OCI distribution 1.1, "Resuming an upload"); what it does not tell begins anew."""
+        if sending.in_one_put:
+            return self._begin_anew(sending)
+        scopes = (push(sending.repository),)
+        try:
+            response = self._request("GET", sending.session.location, scopes, ok=(200, 202, 204))
+        except (NotFound, Rejected):
+            return self._begin_anew(sending)
+        sending.session = self._opened(response, sending.session)
+        told = _range_end(response)
+        if not told or told >= sending.descriptor.size:  # 0-0 may mean that one byte is there, or none
+            return self._begin_anew(sending)
+        sending.step = sending.step or sending.descriptor.size
+        sending.got_to(told + 1)
+        return True
+
+    def _begin_anew(self, sending: Sending) -> bool:
+        self.abandon(sending.repository, sending.session)
+        sending.session = self.start_upload(sending.repository)
+        sending.offset = 0
+        return True
+
+    def _opened(self, response: Response, before: Upload | None = None) -> Upload:
+        """The session that an answer names; another host may be named, but gets no credentials (P-02)."""
+        location = response.header("Location") or (before.location if before else "")
+        if not location:
+            raise ProtocolViolation("the registry opens an upload without telling its Location")
+        url = resolve(response.url, location)
+        self._transport.check_hop(url)
+        told = response.header("OCI-Chunk-Min-Length")
+        return Upload(url, int(told) if told.isdecimal() else before.least_step if before else 0)
+
 
 def _uploads(repository: str) -> str:
     return f"/v2/{check_repository(repository)}/blobs/uploads/"
 
 
-def _range_start(response: Response) -> int | None:
-    told = re.match(r"bytes (\d+)-", response.header("Content-Range"))
+def _passes(problem: OciError) -> bool:
+    """Whether it may be gone within a minute."""
+    return problem.retryable and (problem.retry_after is None or problem.retry_after <= RETRY_AFTER_CAP)
+
+
+def _range_end(response: Response) -> int | None:
+    """The place of the last byte that an upload session holds; None when it is not told."""
+    told = re.fullmatch(r"(?:bytes[= ])?0-(\d+)", response.header("Range").strip())
     return int(told[1]) if told else None
-
-
-def _blocks(response: Response, skip: int) -> Generator[bytes, None, None]:
-    """The body without its first `skip` bytes; closes the response."""
-    try:
-        for block in response.chunks(CHUNK_SIZE):
-            kept, skip = block[skip:], max(0, skip - len(block))
-            if kept:
-                yield kept
-    finally:
-        response.close()

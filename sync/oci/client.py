@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from sync.oci.auth import Credential
-from sync.oci.blob_api import BlobApi, Upload
+from sync.oci.blob_api import BlobApi
+from sync.oci.blob_reading import BlobReader
+from sync.oci.blob_sending import Content, Upload
 from sync.oci.list_api import ListApi
 from sync.oci.manifest_api import ManifestApi, Pushed
 from sync.oci.session import MANIFEST_LIMIT
 from sync.oci.transport import Endpoint
 
-__all__ = ["MANIFEST_LIMIT", "Client", "Credential", "Endpoint", "Pushed", "Upload"]
+__all__ = ["MANIFEST_LIMIT", "BlobReader", "Client", "Content", "Credential", "Endpoint", "Pushed", "Upload"]
 
 
 class Client(ListApi, ManifestApi, BlobApi):

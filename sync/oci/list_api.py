@@ -75,9 +75,9 @@ class ListApi(Session):
             yield from self._names(f"/v2/{repository}/tags/list", pull(repository), "tags")
 
     def _names(self, path: str, scope: str, key: str) -> Iterator[str]:
-        """The names of all pages, each once: by Link or, where none is given after a long page, by `last` (P-53)."""
+        """The names of all pages, each once: by Link or, where none is given, after a long page by `last` (P-53)."""
         seen: set[str] = set()
-        target, last, fruitless = f"{path}?n={PAGE_SIZE}", "", 0
+        target, last, fruitless, linked = f"{path}?n={PAGE_SIZE}", "", 0, False
         while target:
             response = self._request("GET", target, (scope,))
             page = _page(response, key)
@@ -87,7 +87,8 @@ class ListApi(Session):
             fruitless = 0 if fresh else fruitless + 1
             link = parse_next_link(response.header_values("Link"))
             following = resolve_link(link, response.url, self.endpoint.url) if link else ""
-            if not link and fresh and (last or len(page) >= SUSPICIOUS_PAGE):
+            linked = linked or bool(link)
+            if not linked and fresh and (last or len(page) >= SUSPICIOUS_PAGE):
                 last = page[-1]
                 following = f"{path}?n={PAGE_SIZE}&last={quote(last, safe='')}"
             if following and fruitless > FRUITLESS_PAGES:

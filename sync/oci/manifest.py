@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from sync.oci.errors import DigestMismatch, InvalidManifest, UnsupportedManifest
+from sync.oci.errors import DigestMismatch, InvalidManifest, UnsupportedManifest, printable
 from sync.oci.reference import InvalidReference, digest_of, parse_digest
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -86,6 +86,15 @@ class Manifest:
     body: bytes
     media_type: str
     digest: str
+
+    def platform_of(self, digest: str) -> str:
+        """ " for os/architecture" as this index tells of a child, "" where it tells nothing."""
+        for entry in self.document.get("manifests") or ():
+            platform = entry.get("platform")
+            if entry.get("digest") == digest and isinstance(platform, dict):
+                told = (platform.get(name) for name in ("os", "architecture", "variant"))
+                return f" for {printable('/'.join(str(one) for one in told if one))[:80]}"
+        return ""
 
     @classmethod
     def parse(cls, body: bytes, content_type: str = "", expected_digest: str = "") -> Manifest:

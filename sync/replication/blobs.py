@@ -12,6 +12,7 @@ from sync.replication.whereabouts import Whereabouts
 
 # How often to look whether another worker has brought what it is moving.
 ASKED_EVERY_SECONDS = 0.1
+ATTEMPTS = 4
 
 
 class Blobs:
@@ -72,13 +73,16 @@ class Blobs:
         self._whereabouts.keeps(blob.digest, journey.target_repository)
 
     def _upload(self, blob: Descriptor, journey: Journey, upload: Upload) -> None:
-        try:
-            self._target.upload(journey.target_repository, blob, self._read(blob, journey), upload)
-        except OciError as error:
-            if not error.retryable:
-                raise
-            # A streamed body cannot be repeated by the transport: read the source once more, into a new session.
-            self._target.upload(journey.target_repository, blob, self._read(blob, journey), None)
+        """A streamed body cannot be repeated by the transport: the source is read once more, into a new session."""
+        session: Upload | None = upload
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                self._target.upload(journey.target_repository, blob, self._read(blob, journey), session)
+                return
+            except OciError as error:
+                if not (error.retryable and left):
+                    raise
+            session = None
 
     def _read(self, blob: Descriptor, journey: Journey) -> Iterator[bytes]:
         for chunk in self._source.read_blob(journey.source_repository, blob):

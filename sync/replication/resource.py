@@ -138,7 +138,9 @@ class Resources:
                 missed = await self._transfer.complete(journey, compared.held)
                 outcome = Outcome.COPIED if missed else Outcome.UNCHANGED
             else:
-                root = compared.root or self._source.get_manifest(repository.name, decision.digest)
+                root = compared.root or self._read(repository, decision)
+                if root is None:
+                    return Vanished(repository.name, decision.tag)
                 decision = replace(decision, kind=self._kinds.of(repository.name, root))
                 if decision.kind is not None and decision.kind not in self._spec.kinds:
                     return LeftOut(repository.name, decision.tag)
@@ -151,6 +153,15 @@ class Resources:
             if isinstance(error, Cancelled):
                 raise error from None
         return _done(repository, decision, outcome, journey.moved_bytes, error)
+
+    def _read(self, repository: Opened, decision: Decision) -> Manifest | None:
+        """What the tag stood for when it was looked at; None when it has vanished since (P-57)."""
+        try:
+            return self._source.get_manifest(repository.name, decision.digest)
+        except NotFound:
+            if self._source.head_manifest(repository.name, decision.tag) is None:
+                return None
+            raise
 
     async def _ensure_namespace(self) -> None:
         self._target.ensure_namespace(self._spec.target_namespace)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from time import monotonic
 
 from sync.oci.client import Client
-from sync.oci.errors import Denied, InvalidManifest, ManifestTooLarge, Unauthorized
+from sync.oci.errors import Denied, InvalidManifest, ManifestTooLarge, NotFound, Unauthorized
 from sync.oci.manifest import Descriptor, Manifest
 from sync.oci.reference import digest_tags
 from sync.replication.blobs import Blobs
@@ -112,11 +112,16 @@ class Transfer:
         if depth > MAX_DEPTH:
             raise InvalidManifest(f"indexes are nested more than {MAX_DEPTH} deep", side="source")
         await self._blobs.ensure(manifest.blobs, journey)
-        await self._graph.all((FIRST, self._bring_child(journey, child, depth + 1)) for child in manifest.children)
+        children = (self._bring_child(journey, manifest, child, depth + 1) for child in manifest.children)
+        await self._graph.all((FIRST, child) for child in children)
 
-    async def _bring_child(self, journey: Journey, child: Descriptor, depth: int) -> None:
+    async def _bring_child(self, journey: Journey, index: Manifest, child: Descriptor, depth: int) -> None:
         async def bring() -> None:
-            manifest = self._source.get_manifest(journey.source_repository, child.digest)
+            try:
+                manifest = self._source.get_manifest(journey.source_repository, child.digest)
+            except NotFound as error:
+                error.operation += index.platform_of(child.digest)
+                raise
             await self._bring_manifest(journey, child.digest, manifest, depth)
 
         await self._children.do((journey.target_repository, child.digest), bring)

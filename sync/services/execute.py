@@ -30,6 +30,7 @@ from sync.services.connect import open_registry, reach
 from sync.services.patience import put_off
 from sync.services.record import Recorder
 from sync.services.spec import spec_of_task
+from sync.shared import shared_hints
 
 log = logging.getLogger(__name__)
 
@@ -187,14 +188,12 @@ class _Slice:
             pool.shutdown(wait=False)
 
     def _replicate(self, source: Registry, target: Registry, deadline: float) -> None:
-        replication = Replication(
-            source,
-            target,
-            self._spec,
-            self._stop,
-            Limits(settings.REPOSITORIES_AT_ONCE, settings.RESOURCES_AT_ONCE, settings.CALLS_AT_ONCE),
-            kept_in_target(self._task.target_id or 0),
-        )
+        target_id = self._task.target_id or 0
+        limits = Limits(settings.REPOSITORIES_AT_ONCE, settings.RESOURCES_AT_ONCE, settings.CALLS_AT_ONCE)
+        with shared_hints(target_id, kept_in_target(target_id)) as hints:
+            self._follow(Replication(source, target, self._spec, self._stop, limits, hints), deadline, source)
+
+    def _follow(self, replication: Replication, deadline: float, source: Registry) -> None:
         with closing(replication.run(partial(self._take, deadline, source), self._should_stop)) as events:
             for event in events:
                 self._recorder.record(event)

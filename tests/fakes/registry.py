@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
@@ -18,7 +19,8 @@ from typing import Self
 class Answer:
     """One HTTP answer. `cut`: close the connection after so many bytes of the body. `wait`: answer only when the
     fake is stopped or its `release` event is set. `stall`: wait likewise after so many bytes of the body. `repeat`: the
-    body is sent so many times."""
+    body is sent so many times. `drop`: reset the connection instead. `chunked`: without Content-Length. `pieces`: the
+    body trickles in so many, DRIP_SECONDS apart."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -27,6 +29,9 @@ class Answer:
     wait: bool = False
     stall: int = 0
     repeat: int = 1
+    drop: bool = False
+    chunked: bool = False
+    pieces: int = 1
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Received:
 
 
 Script = Answer | Callable[[Received], Answer]
+
+DRIP_SECONDS = 0.1
 
 
 class FakeRegistry:
@@ -58,6 +65,7 @@ class FakeRegistry:
         self.release = threading.Event()
         self._scripts: dict[tuple[str, str], tuple[Script, ...]] = {}
         self._asked: Counter[tuple[str, str]] = Counter()
+        self._cuts: list[tuple[str, str, deque[int | None]]] = []
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.fake = self
@@ -77,6 +85,20 @@ class FakeRegistry:
 
     def script(self, method: str, prefix: str, *answers: Script) -> None:
         self._scripts[method, prefix] = answers
+
+    def cut_bodies(self, method: str, prefix: str, *after: int | None) -> None:
+        """The connections of the next such requests are reset after so many bytes of their body; None spares one."""
+        self._cuts.append((method, prefix, deque(after)))
+
+    def cut_off(self, request: Received) -> None:
+        """Told of a request that was cut, with the part of its body that came."""
+
+    def cut_for(self, method: str, target: str) -> int | None:
+        with self._lock:
+            for of_method, prefix, after in self._cuts:
+                if after and of_method == method and target.startswith(prefix):
+                    return after.popleft()
+        return None
 
     def received(self, method: str, prefix: str = "") -> list[Received]:
         return [one for one in self.requests if one.method == method and one.target.startswith(prefix)]
@@ -134,24 +156,45 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.fake.release.wait(30)
             self.close_connection = True
             return
-        request = Received(self.command, self.path, self.headers, self._body())
-        self._send(self.server.fake.answer(request))
+        cut = self.server.fake.cut_for(self.command, self.path)
+        request = Received(self.command, self.path, self.headers, self._body(cut))
+        if cut is None:
+            self._send(self.server.fake.answer(request))
+            return
+        self.server.fake.requests.append(request)
+        self.server.fake.cut_off(request)
+        self._reset()
 
-    def _body(self) -> bytes:
+    def _body(self, limit: int | None = None) -> bytes:
+        """As it came, or its first `limit` bytes."""
         if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        blocks = []
-        while size := int(self.rfile.readline(), 16):
-            blocks.append(self.rfile.read(size))
+            length = int(self.headers.get("Content-Length") or 0)
+            return self.rfile.read(length if limit is None else min(limit, length))
+        body = b""
+        while limit is None or len(body) < limit:
+            if not (size := int(self.rfile.readline(), 16)):
+                self.rfile.readline()
+                return body
+            body += self.rfile.read(size)
             self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(blocks)
+        return body[:limit]
+
+    def _reset(self) -> None:
+        """What was not read, and what was not sent, is lost (RST)."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for one in (self.rfile, self.wfile, self.connection):
+            one.close()
 
     def _send(self, answer: Answer) -> None:
         if answer.wait:
             self.server.fake.release.wait(30)
+        if answer.drop:
+            self._reset()
+            return
         self.send_response(answer.status)
-        headers = {"Content-Length": str(len(answer.body) * answer.repeat), **answer.headers}
+        length = {"Content-Length": str(len(answer.body) * answer.repeat)}
+        headers = {**({"Transfer-Encoding": "chunked"} if answer.chunked else length), **answer.headers}
         for name, value in headers.items():
             for line in value.split("\n"):
                 self.send_header(name, line)
@@ -161,11 +204,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.fake.release.wait(30)
         elif self.command != "HEAD":
             for _ in range(answer.repeat):
-                self.wfile.write(answer.body if answer.cut is None else answer.body[: answer.cut])
+                self._write(answer)
+            if answer.chunked and answer.cut is None:
+                self.wfile.write(b"0\r\n\r\n")
         if answer.cut is not None:
             self.wfile.flush()
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _write(self, answer: Answer) -> None:
+        body = answer.body[: answer.cut]
+        step = -(-len(body) // answer.pieces) or 1
+        for start in range(0, len(body), step):
+            if start:
+                self.server.fake.release.wait(DRIP_SECONDS)
+            part = body[start : start + step]
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part) if answer.chunked else part)
 
     def log_message(self, *_: object) -> None:
         """Nothing: `requests` is the log."""

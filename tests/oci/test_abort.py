@@ -109,7 +109,7 @@ def test_tls_handshake_ends(stop):
 
 @pytest.mark.parametrize(("certified", "attempts"), [(False, 4), (False, 0), (True, 4)])
 def test_body_that_hangs_ends_and_is_not_asked_for_again(fake, tls, stop, monkeypatch, certified, attempts):
-    monkeypatch.setattr("sync.oci.blob_api.ATTEMPTS", attempts)
+    monkeypatch.setattr("sync.oci.blob_reading.ATTEMPTS", attempts)
     registry = tls[0] if certified else fake
     registry.script("GET", PATH, Answer(body=CONTENT, stall=len(CONTENT) - 1))
     client = Client(Endpoint(registry.url, ca_certificate=tls[1]), cancelled=stop.is_set)

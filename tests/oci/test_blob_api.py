@@ -246,7 +246,7 @@ def test_small_blob_is_sent_again_by_itself(fake):
 
 
 def test_very_large_blob_goes_in_a_patch_and_an_empty_put(fake, monkeypatch):
-    monkeypatch.setattr("sync.oci.blob_api.WHOLE_UPLOAD", len(CONTENT) - 1)
+    monkeypatch.setattr("sync.oci.blob_sending.WHOLE_UPLOAD", len(CONTENT) - 1)
     opens(fake, f"{UPLOADS}one?_state=s")
     fake.script("PATCH", f"{UPLOADS}one?_state=s", Answer(202, {"Location": f"{UPLOADS}two?_state=t"}))
     fake.script("PUT", f"{UPLOADS}two?_state=t&digest=", Answer(503), Answer(201))
@@ -257,7 +257,7 @@ def test_very_large_blob_goes_in_a_patch_and_an_empty_put(fake, monkeypatch):
 
 @pytest.mark.parametrize("size", [len(CONTENT) - 1, 0])
 def test_very_large_blob_of_another_size_is_never_completed_and_its_new_session_given_up(fake, monkeypatch, size):
-    monkeypatch.setattr("sync.oci.blob_api.WHOLE_UPLOAD", len(CONTENT) - 1)
+    monkeypatch.setattr("sync.oci.blob_sending.WHOLE_UPLOAD", len(CONTENT) - 1)
     opens(fake, f"{UPLOADS}one")
     fake.script("PATCH", f"{UPLOADS}one", Answer(202, {"Location": f"{UPLOADS}two"}))
     with pytest.raises(DigestMismatch, match=f"there are {size} bytes to send"):

@@ -29,7 +29,7 @@ def test_image_comes_back_as_it_was_pushed(client):
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_large_blob_streams_from_one_registry_to_another(two_registries, monkeypatch, whole):
-    monkeypatch.setattr("sync.oci.blob_api.WHOLE_UPLOAD", len(CONTENT) if whole else len(CONTENT) - 1)
+    monkeypatch.setattr("sync.oci.blob_sending.WHOLE_UPLOAD", len(CONTENT) if whole else len(CONTENT) - 1)
     source, target = (Client(Endpoint(server.url)) for server in two_registries)
     large = blob(CONTENT)
     source.upload("a", large, [CONTENT])

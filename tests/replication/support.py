@@ -3,10 +3,12 @@
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
+
+import requests
 
 from demo import artifacts, content
 from demo.artifacts import Artifact, Blob
@@ -88,6 +90,7 @@ def replicate(
     should_stop: Callable[[list[Event]], bool] = lambda events: False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     manifest_limit: int = 4 * 1024 * 1024,
+    read_timeout: float = 20,
     hints: Hints | None = None,
     **rule: Any,
 ) -> Ran:
@@ -96,7 +99,7 @@ def replicate(
     from_, to = (
         PlainRegistry(
             Client(
-                Endpoint(url, name=side, read_timeout=20),
+                Endpoint(url, name=side, read_timeout=read_timeout),
                 side=side,
                 cancelled=stop.is_set,
                 manifest_limit=manifest_limit,
@@ -162,6 +165,30 @@ def other(*, empty_config: bool = False, **more: object) -> Artifact:
         **more,
     }
     return Artifact(json.dumps(body, indent=1).encode(), artifacts.OCI_MANIFEST, (config, payload))
+
+
+def lacking(url: str, repository: str, artifact: Artifact) -> list[str]:
+    """What a registry does not hold of an artifact, asked digest by digest: judged without the engine's own client."""
+    place = f"{url}/v2/{repository}"
+    accept = {"Accept": ", ".join(sorted({artifact.media_type, artifacts.OCI_INDEX, artifacts.OCI_MANIFEST}))}
+    found = requests.get(f"{place}/manifests/{artifact.digest}", headers=accept, timeout=10).content
+    missing = [] if found == artifact.body else [artifact.digest]
+    for blob in artifact.blobs:
+        if requests.get(f"{place}/blobs/{blob.digest}", timeout=10).content != blob.data:
+            missing.append(blob.digest)
+    return missing + [digest for child in artifact.children for digest in lacking(url, repository, child)]
+
+
+def made(
+    document: dict[str, Any] | bytes,
+    *blobs: Blob,
+    children: Sequence[Artifact] = (),
+    media_type: str = artifacts.OCI_MANIFEST,
+    **about: object,
+) -> Artifact:
+    """An artifact from its manifest, as it is."""
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return Artifact(body, media_type, blobs, tuple(children), about)
 
 
 def all_digests(artifact: Artifact) -> list[str]:

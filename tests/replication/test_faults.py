@@ -76,7 +76,11 @@ def test_a_child_that_the_source_lost_fails_its_index(source, target, namespace,
     lost = index.children[1].digest
     assert requests.delete(f"{source}/v2/{name}/manifests/{lost}", timeout=10).status_code == 202
     error = replicate(source, target, source_namespace=namespace).error(f"{name}:v1")
-    assert (error.side, error.operation, error.status) == ("source", f"read manifest {name}@{lost}", 404)
+    assert (error.side, error.operation, error.status) == (
+        "source",
+        f"read manifest {name}@{lost} for linux/arm64",
+        404,
+    )
     assert judge.digest(target, f"{name}:v1") == ""
 
 
@@ -162,7 +166,8 @@ def test_a_target_that_is_down_fails_each_resource_with_its_side(source, namespa
     assert "refused" in str(error)
 
 
-def test_stop_between_resources_ends_soon_and_leaves_whole_tags_only(source, target, namespace, judge):
+def test_stop_between_resources_ends_soon_and_leaves_whole_tags_only(source, target, namespace, judge, monkeypatch):
+    monkeypatch.setattr("sync.replication.run.TICK_SECONDS", 0.01)
     name = f"{namespace}/web"
     pushed = {f"v{number}": push(source, name, f"v{number}", some_image()) for number in range(30)}
     ran = replicate(

@@ -161,11 +161,11 @@ def test_a_gate_lets_so_many_in(graph):
 def test_sleeping_takes_its_time_and_no_thread(graph):
     began = monotonic()
 
-    async def sleep() -> float:
+    async def wake_up() -> float:
         await graph.sleep(0.05)
         return monotonic() - began
 
-    for node in [graph.spawn(sleep()) for _ in range(TEN)]:
+    for node in [graph.spawn(wake_up()) for _ in range(TEN)]:
         assert 0.05 <= float(str(result(node))) < 5
 
 

@@ -1,0 +1,167 @@
+"""What lists tell, and what has changed by the time it is copied."""
+
+import json
+import subprocess
+import sys
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from demo import artifacts
+from sync.oci.client import Client, Endpoint
+from sync.oci.errors import OciError
+from sync.replication.plan import list_tags
+from tests.fakes.registry import Answer, FakeRegistry, Received
+from tests.replication.support import lacking, nested_index, push, replicate, some_image, some_index, some_layer, spec
+from tests.support import Relay
+
+
+def test_a_repository_that_lost_its_tags_is_nothing_to_do(source, target, namespace):
+    """The real registry keeps it in its catalog and answers `tags: null`."""
+    gone = push(source, f"{namespace}/empty", "v1", some_image())
+    requests.delete(f"{source}/v2/{namespace}/empty/manifests/{gone.digest}", timeout=10).raise_for_status()
+    assert requests.get(f"{source}/v2/{namespace}/empty/tags/list", timeout=10).json()["tags"] is None
+    push(source, f"{namespace}/web", "v1", some_image())
+    ran = replicate(source, target, source_namespace=namespace)
+    assert ran.outcomes == {f"{namespace}/web:v1": "copied"}
+
+
+@pytest.mark.parametrize("body", [b'{"tags":null}', b'{"name":"web"}', b'{"tags":[]}'])
+def test_lists_without_tags(body, source, target, namespace):
+    push(source, f"{namespace}/web", "v1", some_image())
+    with Relay(source) as relay:
+        relay.script("GET", f"/v2/{namespace}/web/tags/list", Answer(body=body))
+        assert replicate(relay.url, target, source_namespace=namespace).outcomes == {}
+
+
+def test_one_digest_under_many_tags_is_brought_once(source, target, namespace, judge):
+    name = f"{namespace}/web"
+    index = push(source, name, "v0", some_index())
+    tags = [f"v{number}" for number in range(12)]
+    for tag in tags:
+        push(source, name, tag, index)
+    with Relay(target) as relay:
+        ran = replicate(source, relay.url, source_namespace=namespace)
+        written = [one.target.rpartition("/")[2] for one in relay.received("PUT") if "/manifests/" in one.target]
+        assert len(relay.received("POST")) == len({blob.digest for child in index.children for blob in child.blobs})
+    assert ran.outcomes == {f"{name}:{tag}": "copied" for tag in tags}
+    assert sorted(written) == sorted([*tags, *(child.digest for child in index.children)])
+    assert {judge.digest(target, f"{name}:{tag}") for tag in tags} == {index.digest}
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new in the target", "known to the target"])
+@pytest.mark.parametrize("status", [404, 403, 401])
+def test_a_tag_that_vanishes_or_is_closed_after_the_listing(status, there, source, target, namespace):
+    name = f"{namespace}/web"
+    for tag in ("gone", "v1"):
+        push(source, name, tag, some_image())
+    if there:
+        push(target, name, "gone", some_image())
+    with Relay(source) as relay:
+        for method in ("HEAD", "GET"):
+            relay.script(method, f"/v2/{name}/manifests/gone", Answer(status))
+        ran = replicate(relay.url, target, source_namespace=namespace, overwrite=True)
+    if status == 404:
+        assert (ran.outcomes, ran.vanished) == ({f"{name}:v1": "copied"}, ["gone"])
+    else:
+        assert ran.outcomes == {f"{name}:v1": "copied", f"{name}:gone": "failed"}
+        assert (ran.error(f"{name}:gone").side, ran.error(f"{name}:gone").status) == ("source", status)
+
+
+def test_a_tag_that_vanishes_between_the_look_at_it_and_its_manifest(source, target, namespace, judge):
+    name = f"{namespace}/web"
+    gone = push(source, name, "gone", some_image())
+    push(source, name, "v1", some_image())
+    theirs = push(target, name, "gone", some_image())
+    with Relay(source) as relay:
+        relay.script("HEAD", f"/v2/{name}/manifests/gone", relay.forward, Answer(404))
+        for reference in ("gone", gone.digest):
+            relay.script("GET", f"/v2/{name}/manifests/{reference}", Answer(404))
+        ran = replicate(relay.url, target, source_namespace=namespace, overwrite=True)
+    assert (ran.outcomes, ran.vanished) == ({f"{name}:v1": "copied"}, ["gone"])
+    assert judge.digest(target, f"{name}:gone") == theirs.digest
+
+
+@pytest.mark.parametrize("make", [some_image, some_index, nested_index])
+def test_a_tag_that_moves_while_it_is_copied_arrives_as_it_was_first_seen(make, source, target, namespace, judge):
+    """Its parts are taken by digest: nothing of the newer push gets in (P-57)."""
+    name = f"{namespace}/web"
+    first, second = push(source, name, "v1", make()), make()
+    with Relay(source) as relay:
+
+        def move(request: Received) -> Answer:
+            answer = relay.forward(request)
+            push(source, name, "v1", second)
+            return answer
+
+        relay.script("GET", f"/v2/{name}/manifests/v1", move)
+        replicate(relay.url, target, source_namespace=namespace)
+        assert judge.digest(target, f"{name}:v1") == first.digest
+        assert lacking(target, name, first) == []
+    ran = replicate(source, target, source_namespace=namespace, overwrite=True)
+    assert ran.outcomes == {f"{name}:v1": "copied"}
+    assert judge.digest(target, f"{name}:v1") == second.digest
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405])
+def test_a_catalog_that_is_not_to_be_had_is_an_error_and_not_an_empty_registry(status, source, target, namespace):
+    push(source, f"{namespace}/web", "v1", some_image())
+    with Relay(source) as relay:
+        relay.script("GET", "/v2/_catalog", Answer(status))
+        with pytest.raises(OciError, match="name the repositories instead") as caught:
+            replicate(relay.url, target, source_namespace=namespace)
+    assert (caught.value.side, caught.value.status) == ("source", status)
+
+
+def test_lists_that_come_in_pages_are_read_to_their_end(source, target, namespace):
+    """Debian's registry pages its catalog; tags it gives at once."""
+    names = [f"{namespace}/r{number:02}" for number in range(7)]
+    for name in names:
+        push(source, name, "v1", some_image())
+    with Relay(source) as relay:
+
+        def three_at_a_time(request: Received) -> Answer:
+            query = parse_qs(urlsplit(request.target).query)
+            start = query.get("next_page", ["0"])[0]
+            page = names[int(start) : int(start) + 3]
+            link = {"Link": f"<{relay.url}/v2/_catalog?next_page={int(start) + 3}>;rel=next"} if len(page) == 3 else {}
+            return Answer(200, link, json.dumps({"repositories": page}).encode())
+
+        relay.script("GET", "/v2/_catalog", three_at_a_time)
+        ran = replicate(relay.url, target, source_namespace=namespace)
+    assert ran.outcomes == {f"{name}:v1": "copied" for name in names}
+
+
+def test_fifty_thousand_tags_are_filtered_page_by_page():
+    tags = [f"build-{number:05}" for number in range(50_000)]
+
+    def page(request: Received) -> Answer:
+        last = parse_qs(urlsplit(request.target).query).get("last", [""])[0]
+        start = tags.index(last) + 1 if last else 0
+        following = tags[start : start + 1000]
+        link = {"Link": f'<?n=1000&last={following[-1]}>; rel="next"'} if start + 1000 < len(tags) else {}
+        return Answer(200, link, json.dumps({"tags": following}).encode())
+
+    with FakeRegistry() as fake:
+        fake.script("GET", "/v2/prod/web/tags/list", page)
+        found = list_tags(Client(Endpoint(fake.url)), spec(tags="build-(00007|49999)|v.*"), "prod/web")
+        assert len(fake.requests) == 50
+    assert found.matching == ["build-00007", "build-49999"]
+
+
+NO_FILES = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+from tests.replication.support import replicate
+print(replicate(*sys.argv[1:3], source_namespace=sys.argv[3]).outcomes)
+"""
+
+
+def test_nothing_is_written_to_a_disk(source, target, namespace):
+    """Not a byte: the process ends at the first one (P-74)."""
+    name = f"{namespace}/web"
+    push(source, name, "v1", artifacts.image([some_layer(3_000_000), some_layer()]))
+    command = [sys.executable, "-B", "-c", NO_FILES, source, target, namespace]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.stdout.strip(), ran.returncode) == (str({f"{name}:v1": "copied"}), 0), ran.stderr
