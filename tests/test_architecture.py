@@ -145,7 +145,11 @@ SOAK_LOOPS = ("looker", "rounds", "tasks")
     [
         (r"\b(TODO|FIXME|XXX|NotImplementedError)\b|except:", ("sync", "tcrconsole", "demo", "tests"), set()),
         # The soak is a program: its loops look again after a while.
-        (r"(?<!graph\.)(?<!def )\bsleep\(", ("tests",), {"tests/support.py", *(f"tests/soak/{name}.py" for name in SOAK_LOOPS)}),
+        (
+            r"(?<!graph\.)(?<!def )\bsleep\(",
+            ("tests",),
+            {"tests/support.py", *(f"tests/soak/{name}.py" for name in SOAK_LOOPS)},
+        ),
     ],
     ids=["half done", "tests that sleep"],
 )
