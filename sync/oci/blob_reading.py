@@ -83,9 +83,8 @@ class BlobReader:
 
     Called with an offset it gives the bytes from there on, through one buffer of at most 1 MiB: a block is good until
     the next one is asked for, the last one for longer. That one is handed out only after size and digest of the whole
-    blob are proven. To go on from the
-    middle it does not begin at the start: it remembers the digest so far, every 16 MiB. Not for several threads.
-    Raises DigestMismatch.
+    blob are proven. To go on from the middle it does not begin at the start: it remembers the digest so far, every
+    16 MiB. Not for several threads. Raises DigestMismatch.
     """
 
     def __init__(self, api: BlobReading, repository: str, descriptor: Descriptor, start: int = 0) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from sync.oci.blob_reading import Block
 from sync.oci.client import Client, Upload
-from sync.oci.errors import OciError
 from sync.oci.manifest import Descriptor
 from sync.replication.graph import Graph, Once, by_size
 from sync.replication.journey import Journey
@@ -12,7 +12,6 @@ from sync.replication.whereabouts import Whereabouts
 
 # How often to look whether another worker has brought what it is moving.
 ASKED_EVERY_SECONDS = 0.1
-ATTEMPTS = 4
 
 
 class Blobs:
@@ -73,18 +72,11 @@ class Blobs:
         self._whereabouts.keeps(blob.digest, journey.target_repository)
 
     def _upload(self, blob: Descriptor, journey: Journey, upload: Upload) -> None:
-        """A streamed body cannot be repeated by the transport: the source is read once more, into a new session."""
-        session: Upload | None = upload
-        for left in reversed(range(ATTEMPTS)):
-            try:
-                self._target.upload(journey.target_repository, blob, self._read(blob, journey), session)
-                return
-            except OciError as error:
-                if not (error.retryable and left):
-                    raise
-            session = None
+        reader = self._source.blob_reader(journey.source_repository, blob)
 
-    def _read(self, blob: Descriptor, journey: Journey) -> Iterator[bytes]:
-        for chunk in self._source.read_blob(journey.source_repository, blob):
-            yield chunk
-            journey.moved(len(chunk))
+        def content(offset: int) -> Iterator[Block]:
+            for block in reader(offset):
+                yield block
+                journey.moved(len(block))
+
+        self._target.upload(journey.target_repository, blob, content, upload)
