@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Console
 from tests.browser.support import create_rule, register, sync_and_open
-from tests.fakes.registry import Answer
+from tests.fakes.registry import Answer, Received
 from tests.support import Judge, Relay
 
 MANIFESTS = "/v2/prod/web/nginx/manifests/"
@@ -89,7 +89,12 @@ def test_a_long_task_is_stopped_from_its_page_within_5_seconds(page: Page, conso
 
 def test_a_log_grows_while_its_task_runs(page: Page, console: Console) -> None:
     with Relay(console.registries["guangzhou"]) as source:
-        source.script("GET", MANIFESTS, Answer(wait=True), source.forward)
+
+        def held(request: Received) -> Answer:
+            source.release.wait(60)
+            return source.forward(request)
+
+        source.script("GET", MANIFESTS, held)
         register(page, "slow", "mars", source.url)
         create_rule(page, "grows", source="slow", Target_namespace="grows", Repositories="web/nginx")
         sync_and_open(page, "grows")
@@ -98,7 +103,6 @@ def test_a_log_grows_while_its_task_runs(page: Page, console: Console) -> None:
         expect(page.locator("#log-tail")).to_have_text("More lines appear here as the task runs.")
         page.evaluate("window.same = true")
         before = page.locator(".line").evaluate_all("lines => lines.map(line => line.id)")
-        source.script("GET", MANIFESTS, source.forward)
         source.release.set()
         expect(log).to_contain_text("Ended: Succeeded.", timeout=60_000)
         expect(page.locator("#log-tail")).to_have_text("End of the log.")

@@ -33,6 +33,7 @@ STOPPED_WITHIN_SECONDS = 5.0
 
 def test_stop_ends_a_running_task_soon(rule, namespace, source, target, judge, settings, monkeypatch):
     monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
+    monkeypatch.setattr("sync.replication.run.TICK_SECONDS", 0.01)
     settings.RESOURCES_AT_ONCE = 2
     pushed = {f"v{number}": push(source, f"{namespace}/web", f"v{number}", some_image()) for number in range(40)}
 

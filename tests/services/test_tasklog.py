@@ -92,7 +92,7 @@ def test_it_survives_a_crash_and_goes_on_after_it(rule, namespace, source, setti
     monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
     monkeypatch.setattr("sync.replication.run.TICK_SECONDS", 0.01)
     settings.RESOURCES_AT_ONCE = 1
-    for number in range(6):
+    for number in range(30):
         push(source, f"{namespace}/web", f"v{number}", some_image())
     task = open_here(rule)
 
@@ -114,7 +114,7 @@ def test_it_survives_a_crash_and_goes_on_after_it(rule, namespace, source, setti
     assert task.status == Status.SUCCEEDED
     messages = [message for _, _, message in lines(task)]
     # What it had copied without writing it down is found equal, which is counted and not told.
-    assert (task.planned, task.copied + task.unchanged) == (6, 6)
+    assert (task.planned, task.copied + task.unchanged) == (30, 30)
     told = [message for message in messages if ": copied" in message]
     assert told[:2] == copied
     assert len(set(told)) == len(told) == task.copied > 2
