@@ -65,7 +65,7 @@ class Graph:
         self._ready: list[tuple[Rank, int, Work[Any], Node[Any]]] = []
         self._timers: list[tuple[float, int, Node[None]]] = []
         self._order = count()
-        self._threads = self._idle = 0
+        self._threads = self._idle = self._woken = 0
         self._closed = False
 
     def node(self) -> Node[Any]:
@@ -110,7 +110,8 @@ class Graph:
 
     def _push(self, rank: Rank, work: Work[Any], node: Node[Any]) -> None:
         heappush(self._ready, (rank, next(self._order), work, node))
-        if self._idle:
+        if self._idle > self._woken:
+            self._woken += 1
             self._changed.notify()
         elif self._threads < self._limit and not self._closed:
             self._threads += 1
@@ -140,6 +141,7 @@ class Graph:
                 self._idle += 1
                 self._changed.wait(self._timers[0][0] - monotonic() if self._timers else None)
                 self._idle -= 1
+                self._woken = max(0, self._woken - 1)
         return None
 
     def _fire_timers(self) -> None:
