@@ -79,10 +79,11 @@ class Replication:
         try:
             self._take_up(take, active)
             while active and not self._stop.is_set():
-                yield from self._next_events(active)
+                for event in self._next_events(active):
+                    yield event
+                    if should_stop():
+                        self._stop.set()
                 self._take_up(take, active)
-                if should_stop():
-                    self._stop.set()
             yield from self._leave(active)
         finally:
             self._stop.set()
