@@ -75,6 +75,9 @@ class SyncTask(Counts):
     # [{"repository": whole name, "tag": tag}], empty: everything that the rule matches.
     selection = models.JSONField(default=list, blank=True)
     trigger = models.CharField(max_length=16, choices=Trigger)
+    quick = models.BooleanField(
+        "quick check", default=False, help_text="Trusts what the rule verified in the target within a day."
+    )
     retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="retries")
     actor = models.CharField(max_length=150, blank=True)
     status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)

@@ -87,9 +87,11 @@ def _covers(rule: SyncRule, repository: str, tag: str) -> bool:
     return spec.selects(repository) and spec.tags.matches(tag)
 
 
-def start(orders: Iterable[Order], actor: str, *, enqueue: bool) -> list[SyncTask]:
+def start(orders: Iterable[Order], actor: str, *, quick: bool, enqueue: bool) -> list[SyncTask]:
     return [
-        open_task(order.rule, Trigger.COMMAND, actor=actor, selection=order.selection, enqueue=enqueue).task
+        open_task(
+            order.rule, Trigger.COMMAND, actor=actor, selection=order.selection, quick=quick, enqueue=enqueue
+        ).task
         for order in orders
     ]
 
@@ -152,6 +154,7 @@ def summary(task: SyncTask) -> dict[str, Any]:
         "id": task.pk,
         "rule": f"{task.source.name if task.source else ''}/{task.rule_name}",
         "status": task.status,
+        "check": "quick" if task.quick else "full",
         "repositories": task.repository_count,
         "planned": task.planned,
         "copied": task.copied,

@@ -14,6 +14,7 @@ from sync.replication.events import Event, RepositoryDone, ResourceDone, TagsLis
 from sync.replication.lease import Lease
 from sync.replication.work import RepositoryWork
 from sync.services import claims, tasklog
+from sync.services.memory import remembered
 from sync.services.patience import PutOff, put_off
 from sync.services.sheet import Sheet
 
@@ -50,28 +51,20 @@ class Recorder:
         """A claimed part, about which events will come, as work for the engine."""
         repository = part.repository
         assert repository is not None  # noqa: S101 - parts without one list repositories and are not recorded here
-        verified = self._verified(repository, part.tags)
+        memory = remembered(self._task, [repository.target_name], part.tags)[repository.target_name]
         work = RepositoryWork(
             repository.name,
             None if part.tags is None else tuple(part.tags),
             frozenset(repository.digest_tags) if repository.listed else None,
             settings.TAGS_PER_CLAIM,
-            verified,
+            memory.verified,
+            memory.trusted,
             # Half the time after which another may take over: two clocks need not agree to the second.
             lease=Lease(settings.SILENT_SECONDS / 2),
         )
         remaining = None if part.tags is None else dict.fromkeys(part.tags)
         self._sheets[repository.name] = Sheet(part, repository, work, remaining)
         return work
-
-    def _verified(self, repository: TaskRepository, tags: list[str] | None) -> dict[str, str]:
-        """What the rule brought or verified last: digests by tag."""
-        known = Delivery.objects.filter(
-            rule_id=self._task.rule_id, target_id=self._task.target_id, repository=repository.target_name
-        )
-        if tags is not None:
-            known = known.filter(tag__in=tags)
-        return dict(known.values_list("tag", "digest"))
 
     def record(self, event: Event | Tick) -> None:
         if isinstance(event, Event):

@@ -7,7 +7,7 @@ from functools import partial
 from django.db import transaction
 
 from sync import queue
-from sync.models import OPEN, SyncRule, SyncTask, TaskPart, TaskResource, Trigger
+from sync.models import OPEN, Status, SyncRule, SyncTask, TaskPart, TaskResource, Trigger
 from sync.services import claims, tasklog
 from sync.services.execute import finish
 from sync.services.spec import spec_of_rule
@@ -30,19 +30,21 @@ def open_task(
     actor: str = "",
     selection: Selection = (),
     retry_of: SyncTask | None = None,
+    quick: bool = False,
     enqueue: bool = True,
 ) -> Opened:
     """Writes the task with the rule as it is now; workers hear of it when the transaction commits.
 
     `selection` names (repository, tag) pairs to look at instead of everything that matches; a blank tag means all tags
     of the repository that match.
+    `quick` trusts what the rule verified in the target within a day; who asks for a full check never gets a quick one.
     `enqueue=False` leaves the execution to the caller.
     """
     with transaction.atomic():
         # Two clicks at once: the second waits here and then finds the task of the first.
         rule = SyncRule.objects.select_for_update().get(pk=rule.pk)
         if not selection:
-            running = rule.tasks.filter(status__in=OPEN, selection=[], stop_requested=False).first()
+            running = _full_task_of(rule, quick=quick)
             if running is not None:
                 return Opened(running, created=False)
         task = SyncTask.objects.create(
@@ -53,12 +55,22 @@ def open_task(
             selection=[{"repository": repository, "tag": tag} for repository, tag in selection],
             trigger=trigger,
             retry_of=retry_of,
+            quick=quick,
             actor=actor,
         )
         TaskPart.objects.create(task=task)
         if enqueue:
             transaction.on_commit(partial(queue.enqueue_task, task.pk, queue_for(task)))
     return Opened(task, created=True)
+
+
+def _full_task_of(rule: SyncRule, *, quick: bool) -> SyncTask | None:
+    """The open task over everything that does what is asked, a quick one that waits made full when need be."""
+    running = rule.tasks.filter(status__in=OPEN, selection=[], stop_requested=False)
+    if not quick:
+        running.filter(status=Status.WAITING, quick=True).update(quick=False)
+        running = running.filter(quick=False)
+    return running.first()
 
 
 class NothingToRetry(Exception):

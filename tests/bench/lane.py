@@ -7,7 +7,7 @@ from tests.bench.corpus import NAMESPACE
 from tests.bench.measure import Usage
 
 # In the order in which they follow each other.
-PHASES = ("cold", "idle", "new")
+PHASES = ("cold", "idle", "quick", "new")
 
 
 @dataclass(frozen=True)

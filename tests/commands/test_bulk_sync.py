@@ -17,7 +17,7 @@ from tests.support import Relay, htpasswd, wait_until
 pytestmark = pytest.mark.django_db
 
 NUMBERS = ["repositories", "planned", "copied", "unchanged", "conflict", "failed"]
-KEYS = ["id", "rule", "status", *NUMBERS, "bytes", "seconds"]
+KEYS = ["id", "rule", "status", "check", *NUMBERS, "bytes", "seconds"]
 
 
 def bulk_sync(*words):
@@ -236,3 +236,16 @@ def test_a_task_that_waits_already_is_executed_and_not_made_twice(rule, namespac
     code, (told,) = synchronize("--all")
     assert (code, told["id"], told["copied"]) == (0, waiting.pk, 1)
     assert open_task(rule, Trigger.MANUAL, enqueue=False).created
+
+
+def test_a_quick_check_says_that_it_was_one(rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    assert synchronize("--all")[1][0]["check"] == "full"
+    code, (told,) = synchronize("--all", "--quick")
+    assert (code, told["check"], told["unchanged"]) == (0, "quick", 1)
+
+
+def test_a_quick_dry_run_is_refused():
+    with pytest.raises(CommandError, match="leave out --quick") as refusal:
+        call_command("bulk_sync", "--all", "--dry-run", "--quick")
+    assert refusal.value.returncode == 2

@@ -1,6 +1,9 @@
 """What is remembered from task to task, so that the next one asks less and moves nothing twice."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from demo import artifacts
 from sync.models import Delivery, Status
@@ -108,3 +111,65 @@ def test_another_target_starts_anew(rule, namespace, source, start_registry, mon
         assert relay.received("GET", f"/v2/{namespace}/web/manifests/{image.digest}")
     known = Delivery.objects.values_list("target__name", "digest", "brought")
     assert sorted(known) == [("frankfurt", image.digest, True), ("paris", image.digest, False)]
+
+
+@pytest.fixture
+def quickly(rule):
+    def run_quickly(**options):
+        return run(rule, quick=True, **options)
+
+    return run_quickly
+
+
+def heads(relay: Relay) -> int:
+    return len(relay.received("HEAD"))
+
+
+def test_a_quick_check_does_not_ask_the_target_for_what_was_verified(rule, quickly, namespace, source, target):
+    for tag in ("v1", "v2"):
+        push(source, f"{namespace}/web", tag, some_image())
+    assert run(rule).copied == 2
+    with Relay(target) as relay:
+        through(relay, rule.target)
+        assert quickly().unchanged == 2
+        assert heads(relay) == 0
+        assert run(rule).unchanged == 2
+        assert heads(relay) == 2
+
+
+def test_a_quick_check_sees_what_the_source_has_now(rule, quickly, namespace, source, target, judge):
+    rule.overwrite = True
+    rule.save()
+    push(source, f"{namespace}/web", "v1", some_image())
+    run(rule)
+    moved = push(source, f"{namespace}/web", "v1", some_image())
+    new = push(source, f"{namespace}/web", "v2", some_image())
+    task = quickly()
+    assert (task.status, task.copied) == (Status.SUCCEEDED, 2)
+    assert judge.digest(target, f"{rule.target_namespace or namespace}/web:v1") == moved.digest
+    assert judge.digest(target, f"{rule.target_namespace or namespace}/web:v2") == new.digest
+
+
+def test_a_quick_check_looks_again_at_what_was_verified_days_ago(rule, quickly, namespace, source, target):
+    push(source, f"{namespace}/web", "v1", some_image())
+    run(rule)
+    long_ago = timezone.now() - timedelta(days=2)
+    rule.tasks.update(started_at=long_ago)
+    Delivery.objects.update(delivered_at=long_ago)
+    with Relay(target) as relay:
+        through(relay, rule.target)
+        assert quickly().unchanged == 1
+        assert heads(relay) == 1
+        # A quick check proves nothing for the next one; a full one does.
+        run(rule)
+        relay.requests.clear()
+        quickly()
+        assert heads(relay) == 0
+
+
+def test_a_quick_check_trusts_nothing_where_a_full_one_found_a_conflict(rule, quickly, namespace, source, target):
+    push(source, f"{namespace}/web", "v1", some_image())
+    run(rule)
+    push(target, f"{rule.target_namespace or namespace}/web", "v1", some_image())
+    assert run(rule).conflict == 1
+    assert quickly().conflict == 1

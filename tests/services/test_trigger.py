@@ -102,3 +102,15 @@ def test_stopping_a_waiting_task_ends_it_at_once(rule):
     assert not stop_task(task)
     assert run_slice(task) is False
     assert SyncTask.objects.get(pk=task.pk).repositories.count() == 0
+
+
+def test_who_asks_for_a_full_check_never_joins_a_quick_one(rule):
+    quick = open_task(rule, Trigger.COMMAND, quick=True, enqueue=False)
+    assert open_task(rule, Trigger.COMMAND, quick=True, enqueue=False).task == quick.task
+    full = open_task(rule, Trigger.MANUAL, enqueue=False)
+    # It has not begun: the one task does both.
+    assert (full.task, full.created, full.task.quick) == (quick.task, False, False)
+    SyncTask.objects.filter(pk=full.task.pk).update(quick=True)
+    full.task.start()
+    another = open_task(rule, Trigger.MANUAL, enqueue=False)
+    assert (another.created, another.task.quick) == (True, False)

@@ -35,9 +35,16 @@ class Command(FollowingCommand):
         )
         how = self.add_following(parser)
         how.add_argument("--dry-run", action="store_true", help="print what would be done, do nothing")
+        parser.add_argument(
+            "--quick", action="store_true", help="trust what the rule verified in the target within a day, if listed"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.check_following(options)
+        if options["quick"] and options["dry_run"]:
+            raise CommandError(
+                "--dry-run always compares both sides: leave out --quick.", returncode=bulk.EXIT_WRONG_USE
+            )
         try:
             orders = bulk.choose(options["rule"], options["instance"], options["all"], options["resource"])
         except bulk.WrongUse as error:
@@ -45,7 +52,9 @@ class Command(FollowingCommand):
         if options["dry_run"]:
             code = self._preview(orders, options["json"])
         else:
-            start = partial(bulk.start, orders, getpass.getuser(), enqueue=not options["foreground"])
+            start = partial(
+                bulk.start, orders, getpass.getuser(), quick=options["quick"], enqueue=not options["foreground"]
+            )
             code = self.synchronize(start, options)
         if code:
             sys.exit(code)
