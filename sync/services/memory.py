@@ -1,4 +1,4 @@
-"""What a rule remembers of its target: the digests it brought or verified there, and how far a quick check trusts them."""
+"""What a rule remembers of its target: digests it brought or verified, and how far a quick check trusts them."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Set
@@ -52,7 +52,7 @@ def _trusted(known: Mapping[str, str], young: Set[str], sound: bool | None) -> S
 
 
 def _soundness(task: SyncTask, targets: Collection[str]) -> dict[str, bool]:
-    """Of the repositories that full checks of the rule have looked at within TRUST: whether the last found all right."""
+    """Of the repositories that full checks looked at within TRUST: whether the last of them found all right."""
     checks = TaskRepository.objects.filter(
         ~Q(task__status__in=OPEN),
         task__rule_id=task.rule_id,
