@@ -128,7 +128,7 @@ LOGGING = {
 }
 
 # How much runs at once in one worker, and for how many seconds it keeps to one task before others get a turn.
-REPOSITORIES_AT_ONCE = env.int("REPOSITORIES_AT_ONCE", default=8)
+REPOSITORIES_AT_ONCE = env.int("REPOSITORIES_AT_ONCE", default=16)
 RESOURCES_AT_ONCE = env.int("RESOURCES_AT_ONCE", default=128)
 CALLS_AT_ONCE = env.int("CALLS_AT_ONCE", default=32)
 SLICE_SECONDS = env.float("SLICE_SECONDS", default=10.0)
