@@ -140,6 +140,7 @@ class _Slice:
             self._recorder.flush()
 
     def give_back(self) -> None:
+        self._recorder.flush_ended()
         claims.give_back(self._token)
 
     def fall(self, fault: OciError) -> bool:
@@ -207,6 +208,8 @@ class _Slice:
         """A part that we claimed, as work for the engine; None when there is none for us, or it is time to end."""
         while self._task.repository_count is None or monotonic() < deadline:
             part = claims.claim_next(self._task, self._token, self._recorder.busy)
+            if part is None and self._recorder.flush_ended():
+                continue  # More of a repository whose last part is done may wait.
             if part is None:
                 return None
             if part.repository_id is not None:

@@ -32,6 +32,8 @@ class Recorder:
         self._token = token
         self._patient = patient
         self._sheets: dict[str, Sheet] = {}
+        # The engine is done with these: written with all others, and until then their repositories stay ours.
+        self._ended: dict[Sheet, PutOff | None] = {}
         self._flushed_at = self._beat_at = monotonic()
         self.met_outage = False
         self._got_through = False
@@ -86,12 +88,19 @@ class Recorder:
     def flush(self) -> None:
         """Writes what happened, and a sign of life now and then."""
         beat = monotonic() - self._beat_at >= settings.SILENT_SECONDS / 6
-        due = [sheet for sheet in self._sheets.values() if (sheet.changed or beat) and not sheet.lost]
+        due = [sheet for sheet in self._sheets.values() if sheet.changed or beat or sheet in self._ended]
         if due:
-            self._write(due)
+            self._write([sheet for sheet in due if not sheet.lost])
         if beat:
             self._beat_at = monotonic()
         self._flushed_at = monotonic()
+
+    def flush_ended(self) -> bool:
+        """Writes what the engine is done with, if there is such."""
+        ended = list(self._ended)
+        if ended:
+            self._write(ended)
+        return bool(ended)
 
     def _to_be_put_off(self, event: ResourceDone) -> bool:
         """A listing that failed is looked at when the part is closed, whether or not waiting can heal it."""
@@ -107,18 +116,17 @@ class Recorder:
         wait = self._put_off(sheet) if self._patient else None
         if wait is None:
             sheet.fail()
-        self._write([sheet], closing=True, wait=wait)
-        self._sheets.pop(sheet.repository.name, None)
+        self._ended[sheet] = wait
 
     def _put_off(self, sheet: Sheet) -> PutOff | None:
         return put_off(sheet.part, sheet.errors, all_away=self.met_outage and not self._got_through)
 
-    def _write(self, sheets: Iterable[Sheet], *, closing: bool = False, wait: PutOff | None = None) -> None:
+    def _write(self, sheets: Iterable[Sheet]) -> None:
         began = monotonic()
         with transaction.atomic():
             # In this order, so that two workers never wait for each other's repositories.
             ordered = sorted(sheets, key=lambda sheet: sheet.repository.pk)
-            ours = [sheet for sheet in ordered if self._write_sheet(sheet, closing, wait)]
+            ours = [sheet for sheet in ordered if self._write_sheet(sheet)]
             self._write_totals(ours)
         for sheet in ordered:
             if sheet in ours:
@@ -127,11 +135,14 @@ class Recorder:
             else:
                 sheet.work.lease.lose()
                 sheet.lost = True
+            if sheet in self._ended:
+                del self._ended[sheet], self._sheets[sheet.repository.name]
         self._task.refresh_from_db(fields=[*SyncTask.FIELDS, "repository_count", "all_planned"])
 
-    def _write_sheet(self, sheet: Sheet, closing: bool, wait: PutOff | None) -> bool:
+    def _write_sheet(self, sheet: Sheet) -> bool:
         """False when the part is no longer ours: nothing is written then."""
-        if not _write_part(sheet, closing, wait):
+        closing = sheet in self._ended
+        if not _write_part(sheet, closing, self._ended.get(sheet)):
             return False
         if sheet.listing is not None:
             self._divided = _write_listing(sheet, sheet.listing) or self._divided

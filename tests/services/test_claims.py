@@ -69,6 +69,7 @@ def test_what_a_lost_owner_writes_late_changes_nothing(rule):
     lost.record(ResourceDone("prod/web", "v1", Outcome.COPIED, DIGEST))
     lost.flush()
     lost.record(RepositoryDone("prod/web"))
+    lost.flush()
     claims.give_back("lost")
     assert not claims.fall("lost", claims.LOST)
     now = TaskRepository.objects.values().get(), TaskPart.objects.values().get(), SyncTask.objects.values().get()
@@ -92,6 +93,7 @@ def test_who_finds_the_part_taken_loses_the_lease_under_which_tags_are_written(r
     # Until the engine is done with it, no other part of the repository is taken up: its events would be mixed.
     assert recorder.busy == [part.repository_id]
     recorder.record(RepositoryDone("prod/web"))
+    recorder.flush()
     assert recorder.busy == []
 
 
@@ -144,6 +146,7 @@ def test_three_lost_workers_fail_the_part_and_the_task(rule):
         RepositoryDone("prod/good"),
     ):
         recorder.record(event)
+    recorder.flush()
     execute.sweep()
     task.refresh_from_db()
     assert (task.status, task.failed, task.copied) == (Status.PARTIAL, 1, 1)
@@ -199,6 +202,7 @@ def test_what_an_earlier_owner_wrote_stays_and_only_the_rest_is_looked_at(rule):
     for tag in part.tags:
         recorder.record(ResourceDone("prod/web", tag, Outcome.UNCHANGED, DIGEST))
     recorder.record(RepositoryDone("prod/web"))
+    recorder.flush()
     row.refresh_from_db()
     assert (row.status, row.planned, row.copied, row.unchanged) == (Status.SUCCEEDED, 4, 1, 3)
     assert_sums_agree(task)
