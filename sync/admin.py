@@ -112,6 +112,7 @@ class InstanceAdmin(ReadOnlyAdmin):
                     "connect_timeout",
                     "read_timeout",
                     "max_connections",
+                    "max_bytes_per_second",
                 )
             },
         ),

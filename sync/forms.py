@@ -1,6 +1,7 @@
 """Forms of instances and rules. What a field may hold is checked by the models; here stands what only a form knows."""
 
 import copy
+from decimal import Decimal
 from typing import Any, cast
 
 from django import forms
@@ -19,6 +20,7 @@ NAME_ERRORS = {
 ROUTE = ("url", "proxy", "ca_certificate", "allow_plain_http")
 EXPRESSIONS = ("repositories", "exclude_repositories", "tags", "exclude_tags")
 LIMITS = ("connect_timeout", "read_timeout", "max_connections")
+MEGABYTE = 1_000_000
 
 
 def _tell_range(form: "forms.ModelForm[Any]", name: str) -> None:
@@ -31,6 +33,21 @@ def _tell_range(form: "forms.ModelForm[Any]", name: str) -> None:
     field.error_messages.update(dict.fromkeys(("required", "invalid", "min_value", "max_value"), said))
 
 
+class MegabytesField(forms.DecimalField):
+    """Bytes, entered and shown in megabytes; blank stands for 0, which means no limit."""
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, int):
+            return value  # as it was typed
+        return f"{(Decimal(value) / MEGABYTE).normalize():f}" if value else ""
+
+    def clean(self, value: Any) -> int:
+        return int((super().clean(value) or 0) * MEGABYTE)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
+
+
 class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
     """The stored password is never shown: a blank field leaves it as it is."""
 
@@ -41,6 +58,18 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "hx-preserve": "true"}),
     )
     remove_password = forms.BooleanField(required=False, label="Remove the stored password")
+    max_bytes_per_second = MegabytesField(
+        required=False,
+        label="Megabytes per second at most",
+        help_text="Both directions, over all workers together. Blank: no limit.",
+        min_value=Decimal(0),
+        max_value=Decimal(1_000_000),
+        decimal_places=6,
+        error_messages=dict.fromkeys(
+            ("invalid", "min_value", "max_value", "max_decimal_places"),
+            "Enter a number of megabytes up to 1000000, or leave it blank.",
+        ),
+    )
 
     class Meta:
         model = Instance
@@ -56,6 +85,7 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
             "connect_timeout",
             "read_timeout",
             "max_connections",
+            "max_bytes_per_second",
         )
         error_messages = {
             "name": NAME_ERRORS | {"unique": "There is an instance of this name already."},
@@ -64,7 +94,7 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
         }
         help_texts = {
             "region": "Where the registry is, for example ap-guangzhou or Frankfurt.",
-            "max_connections": "Connections that one worker may hold to the registry.",
+            "max_connections": "Over all workers together. 0: no limit.",
         }
         labels = {"username": "User name"}
         widgets = {"ca_certificate": forms.Textarea(attrs={"rows": 5, "class": "code", "spellcheck": "false"})}
@@ -86,7 +116,8 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
     @property
     def connection_fields(self) -> list[forms.BoundField]:
         """What most registries need no change of."""
-        names = "allow_plain_http ca_certificate proxy connect_timeout read_timeout max_connections"
+        names = "allow_plain_http ca_certificate proxy connect_timeout read_timeout"
+        names += " max_connections max_bytes_per_second"
         return [self[name] for name in names.split()]
 
     @property

@@ -12,6 +12,14 @@ NAME_HELP = "Lower-case letters, digits, “-”, “.” and “_”; the first
 # No `$`: it would let a line break at the end pass.
 name_validator = RegexValidator(r"\A[a-z0-9][a-z0-9._-]{0,63}\Z", NAME_HELP)
 
+LEAST_BYTES_PER_SECOND = 100_000
+
+
+def check_bytes_per_second(value: int) -> None:
+    """With less, and many workers, a transfer would be silent for so long that registries give it up."""
+    if 0 < value < LEAST_BYTES_PER_SECOND:
+        raise ValidationError(f"A limit is at least {LEAST_BYTES_PER_SECOND} bytes per second, or 0 for none.")
+
 
 class Instance(models.Model):
     class Kind(models.TextChoices):
@@ -45,9 +53,16 @@ class Instance(models.Model):
         help_text="Seconds to wait for the next byte of an answer.",
     )
     max_connections = models.PositiveSmallIntegerField(
-        default=16,
-        validators=[MinValueValidator(1), MaxValueValidator(256)],
-        help_text="Connections one worker may hold to it.",
+        "connections at most",
+        default=64,
+        validators=[MinValueValidator(0), MaxValueValidator(1024)],
+        help_text="Over all workers together; 0: no limit.",
+    )
+    max_bytes_per_second = models.PositiveBigIntegerField(
+        "bytes per second at most",
+        default=0,
+        validators=[check_bytes_per_second],
+        help_text="To and from it, over all workers together; 0: no limit.",
     )
     checked_at = models.DateTimeField(null=True, editable=False)
     healthy = models.BooleanField(null=True, editable=False)

@@ -15,9 +15,10 @@ __all__ = ["MANIFEST_LIMIT", "BlobReader", "Client", "Content", "Credential", "E
 
 
 class Client(ListApi, ManifestApi, BlobApi):
-    """Client(endpoint, credential=None, *, side="", cancelled=..., manifest_limit=4 MiB, attempts=4).
+    """Client(endpoint, credential=None, *, side="", cancelled=..., manifest_limit=4 MiB, attempts=4, limits=NO_LIMITS).
 
     side: "source" or "target", for messages and for the scopes asked for. cancelled: asked
     between requests and blocks; when it says True, Cancelled is raised. attempts: per request, the first one counted.
+    limits: what it may do to the registry (sync.oci.guest).
     Safe for many threads. Every failure is an OciError that names side, registry and operation.
     """

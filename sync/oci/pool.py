@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
+from sync.oci.guest import Room
 from sync.oci.http1 import Wire
 
 POLL_INTERVAL = 0.2
@@ -16,17 +17,15 @@ SURE_SECONDS = 1.0
 
 
 class Pool:
-    """Connections to one place. `limit` says how many may be open just now, 0 for any number."""
+    """Connections to one place. `room` says whether another may be open just now."""
 
-    def __init__(
-        self, open_one: Callable[[], Wire], limit: Callable[[], int], check_cancelled: Callable[[], None]
-    ) -> None:
+    def __init__(self, open_one: Callable[[], Wire], room: Room, check_cancelled: Callable[[], None]) -> None:
         self._open_one = open_one
-        self._limit = limit
+        self._room = room
         self._check_cancelled = check_cancelled
         self._idle: list[Wire] = []
-        self._count = 0
         self._changed = threading.Condition(threading.Lock())
+        room.on_change(self._fit)
 
     def take(self, *, sure: bool = False) -> Wire:
         """One of ours, or a new one; waits while too many are in use. `sure`: one that is open beyond doubt.
@@ -47,9 +46,7 @@ class Pool:
         """None when there is room for a new one, which is counted by then."""
         with self._changed:
             while not self._idle:
-                limit = self._limit()
-                if not limit or self._count < limit:
-                    self._count += 1
+                if self._room.may_open():
                     return None
                 self._changed.wait(POLL_INTERVAL)
                 self._check_cancelled()
@@ -63,14 +60,13 @@ class Pool:
 
     def give_back(self, wire: Wire) -> None:
         """It can be used again; it goes when there are more by now than there may be."""
-        limit = self._limit()
         wire.idle_since = monotonic()
+        if self._room.is_over():
+            self.drop(wire)
+            return
         with self._changed:
-            if not limit or self._count <= limit:
-                self._idle.append(wire)
-                self._changed.notify()
-                return
-        self.drop(wire)
+            self._idle.append(wire)
+            self._changed.notify()
 
     def drop(self, wire: Wire) -> None:
         """It is of no more use."""
@@ -78,13 +74,26 @@ class Pool:
         self._leave()
 
     def _leave(self) -> None:
+        self._room.closed()
         with self._changed:
-            self._count -= 1
             self._changed.notify()
+
+    def _fit(self) -> None:
+        """There is more room than before, or less."""
+        while self._room.is_over() and self.close_one():
+            pass
+        with self._changed:
+            self._changed.notify_all()
+
+    def close_one(self) -> bool:
+        """Close one that is idle; False when there is none."""
+        with self._changed:
+            wire = self._idle.pop(0) if self._idle else None
+        if wire is not None:
+            self.drop(wire)
+        return wire is not None
 
     def close(self) -> None:
         """Close the idle ones."""
-        with self._changed:
-            idle, self._idle = self._idle, []
-        for wire in idle:
-            self.drop(wire)
+        while self.close_one():
+            pass

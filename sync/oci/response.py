@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sync.oci.connection import unreachable
 from sync.oci.errors import OciError, ProtocolViolation, ResponseTooLarge, error_for
+from sync.oci.guest import PACED_BLOCK
 from sync.oci.http1 import Body, Headers, Wire
 from sync.oci.pool import Pool
 
@@ -20,10 +21,22 @@ ERROR_BODY_LIMIT = 64 * 1024
 
 
 class Response:
-    """One HTTP answer. `body` is filled by load(); a streamed one is read by chunks() or readinto(), and closed."""
+    """One HTTP answer. `body` is filled by load(); a streamed one is read by chunks() or readinto(), and closed.
+
+    `pace` is told of all bytes that came and holds up whoever reads them too fast; None where nothing is limited.
+    """
 
     def __init__(
-        self, status: int, headers: Headers, url: str, body: Body, wire: Wire, pool: Pool, *, reusable: bool
+        self,
+        status: int,
+        headers: Headers,
+        url: str,
+        body: Body,
+        wire: Wire,
+        pool: Pool,
+        *,
+        reusable: bool,
+        pace: Callable[[int], None] | None = None,
     ) -> None:
         self.status = status
         self.headers = headers
@@ -33,6 +46,7 @@ class Response:
         self._wire: Wire | None = wire
         self._pool = pool
         self._reusable = reusable
+        self._pace = pace
         if body.ended:
             self.close()
 
@@ -61,6 +75,8 @@ class Response:
 
     def readinto(self, view: memoryview) -> int:
         """Some more bytes of the body, as sent; 0 at its end. Raises Unreachable when the connection breaks."""
+        if self._pace is not None:
+            view = view[:PACED_BLOCK]
         with broken_connections():
             try:
                 count = self._rest.read_into(view)
@@ -69,6 +85,12 @@ class Response:
                 raise
         if not count or self._rest.ended:
             self.close()
+        if self._pace is not None and count:
+            try:
+                self._pace(count)
+            except OciError:
+                self.close()
+                raise
         return count
 
     def chunks(self, size: int = CHUNK_SIZE) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 
 from sync.oci.auth import Authenticator, Challenge, Credential, parse_challenges
 from sync.oci.errors import OciError, ProtocolViolation, Unauthorized
+from sync.oci.guest import NO_LIMITS, Limits
 from sync.oci.response import BODY_LIMIT, Response
 from sync.oci.transport import ATTEMPTS, Body, Endpoint, Transport, host_of, origin
 
@@ -35,11 +36,12 @@ class Session:
         cancelled: Callable[[], bool] = lambda: False,
         manifest_limit: int = MANIFEST_LIMIT,
         attempts: int = ATTEMPTS,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self.endpoint = endpoint
         self.side = side
         self.manifest_limit = manifest_limit
-        self._transport = Transport(endpoint, cancelled=cancelled, attempts=attempts)
+        self._transport = Transport(endpoint, cancelled=cancelled, attempts=attempts, limits=limits)
         self._auth = Authenticator(self._transport, credential)
         self._without_referrers: set[str] = set()
 

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from urllib.parse import quote, urljoin, urlsplit
@@ -23,6 +23,7 @@ from sync.oci.errors import (
     parse_retry_after,
     readable,
 )
+from sync.oci.guest import CONNECTIONS_PER_PROCESS, NO_LIMITS, PACED_BLOCK, Limits, OwnRoom
 from sync.oci.http1 import LeftBeforeAnswering, Wire, body_of, request_head
 from sync.oci.pool import POLL_INTERVAL, Pool
 from sync.oci.reference import DEFAULT_PORTS, is_link_local, is_loopback
@@ -55,7 +56,7 @@ class Endpoint:
     allow_plain_http: bool = False
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
-    max_connections: int = 32
+    max_connections: int = CONNECTIONS_PER_PROCESS
 
     @property
     def label(self) -> str:
@@ -98,16 +99,22 @@ class Transport:
     """HTTP to one registry, and to where its redirects lead. Safe for many threads.
 
     `cancelled` is asked before each attempt and while waiting. At most `endpoint.max_connections` connections are
-    open per host; a streamed response holds one until it is read or closed, so a thread that holds one and asks
-    this same transport for another needs two.
+    open per host, to the registry itself as many as `limits` give room for; a streamed response holds one until it is
+    read or closed, so a thread that holds one and asks this same transport for another needs two.
     """
 
     def __init__(
-        self, endpoint: Endpoint, *, cancelled: Callable[[], bool] = lambda: False, attempts: int = ATTEMPTS
+        self,
+        endpoint: Endpoint,
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+        attempts: int = ATTEMPTS,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self.endpoint = endpoint
         self.attempts = attempts
         self._cancelled = cancelled
+        self._limits = limits
         self._idle = threading.Event()
         self._places: dict[str, Place] = {}
         self._places_lock = threading.Lock()
@@ -187,12 +194,15 @@ class Transport:
     def courtesy(self) -> Transport:
         """A transport to the same place for cleaning up: one attempt, short limits, apart from close() and abort().
 
-        It works after cancellation, too, and holds nobody up. Whoever asks for it closes it.
+        It works after cancellation, too, and holds nobody up for long. Whoever asks for it closes it.
         """
+        if (home := self._places.get(self._home)) is not None:
+            home.pool.close_one()  # so that there is room for one
+        until = time.monotonic() + 2 * COURTESY_LIMIT
         connect_timeout = min(COURTESY_LIMIT, self.endpoint.connect_timeout)
         read_timeout = min(COURTESY_LIMIT, self.endpoint.read_timeout)
         endpoint = replace(self.endpoint, connect_timeout=connect_timeout, read_timeout=read_timeout)
-        return Transport(endpoint, attempts=1)
+        return Transport(endpoint, cancelled=lambda: time.monotonic() > until, attempts=1, limits=self._limits)
 
     def abort(self) -> None:
         """Shut down every open connection, in use or idle; from any thread, at any time, as often as one likes.
@@ -232,6 +242,11 @@ class Transport:
         repeatable = body is None or isinstance(body, bytes)
         chunked = not repeatable and "Content-Length" not in headers
         head = _head(method, target, place, headers, body, chunked=chunked)
+        if self._limits.paced and body:
+            if isinstance(body, bytes):
+                self._pace(len(body))
+            else:
+                body = self._paced(body)
         while True:
             wire = place.pool.take(sure=not repeatable)
             kept = wire.answered > 0
@@ -257,7 +272,21 @@ class Transport:
         except BaseException:
             pool.drop(wire)
             raise
-        return Response(status, headers, url, rest, wire, pool, reusable=lasting and complete)
+        pace = self._pace if self._limits.paced else None
+        return Response(status, headers, url, rest, wire, pool, reusable=lasting and complete, pace=pace)
+
+    def _pace(self, size: int) -> None:
+        """Wait until so many bytes may go. Raises Cancelled."""
+        if (seconds := self._limits.spend(size)) > 0:
+            self._wait(seconds)
+
+    def _paced(self, blocks: Iterable[bytes | memoryview]) -> Iterator[memoryview]:
+        for block in blocks:
+            view = memoryview(block)
+            while view:
+                part, view = view[:PACED_BLOCK], view[PACED_BLOCK:]
+                self._pace(len(part))
+                yield part
 
     def _route(self, url: str) -> tuple[Place, str]:
         """Where a URL's requests go, and what they ask for there. Raises PlainHttpRefused."""
@@ -275,14 +304,15 @@ class Transport:
         parts = urlsplit(base)
         host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
         proxy = Proxy.parse(self._proxy_for(base))
-        limit = self.endpoint.max_connections
+        ours = self._limits.room if origin(base) == origin(self.endpoint.url) else None
         opening = partial(self._opener.open, parts.scheme, host, port, proxy)
+        pool = Pool(opening, ours or OwnRoom(self.endpoint.max_connections), self.check_cancelled)
         name = parts.netloc.rpartition("@")[2]
         headers, prefix = [("Host", name)], ""
         if proxy is not None and parts.scheme == "http":
             prefix = f"http://{name}"
             headers += [("Proxy-Authorization", proxy.authorization)] if proxy.authorization else []
-        place = Place(Pool(opening, lambda: limit, self.check_cancelled), prefix, (*headers, *DEFAULTS))
+        place = Place(pool, prefix, (*headers, *DEFAULTS))
         with self._places_lock:
             return self._places.setdefault(base, place)
 

@@ -10,9 +10,11 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from sync.credentials import CredentialKeyMissing
+from sync.limits import Limit
 from sync.models import Instance
 from sync.oci.client import Client, Credential, Endpoint
 from sync.oci.errors import Denied, OciError, RegistryAnswer, Unauthorized
+from sync.oci.guest import NO_LIMITS, Limits
 from sync.registries import Registry, registry_of_kind
 from sync.services import outages
 
@@ -31,11 +33,20 @@ def endpoint_of(instance: Instance) -> Endpoint:
         allow_plain_http=instance.allow_plain_http,
         connect_timeout=instance.connect_timeout,
         read_timeout=instance.read_timeout,
-        max_connections=instance.max_connections,
     )
 
 
-def open_registry(instance: Instance, side: str = "", cancelled: Callable[[], bool] = lambda: False) -> Registry:
+def limit_of(instance: Instance) -> Limit:
+    """What all workers together may do to it."""
+    return Limit(instance.pk, instance.max_connections, instance.max_bytes_per_second)
+
+
+def open_registry(
+    instance: Instance,
+    side: str = "",
+    cancelled: Callable[[], bool] = lambda: False,
+    limits: Limits = NO_LIMITS,
+) -> Registry:
     """The instance as source or target of a run. Raises CredentialKeyMissing."""
     client = Client(
         endpoint_of(instance),
@@ -43,6 +54,7 @@ def open_registry(instance: Instance, side: str = "", cancelled: Callable[[], bo
         side=side,
         cancelled=cancelled,
         manifest_limit=settings.MANIFEST_LIMIT_BYTES,
+        limits=limits,
     )
     return registry_of_kind(instance.kind, client)
 

@@ -17,6 +17,7 @@ from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import Count, Exists, OuterRef, Q
 
 from sync.credentials import CredentialKeyMissing
+from sync.limits import Crowded, Granted, held
 from sync.models import OPEN, Instance, Status, SyncTask, TaskPart, TaskRepository
 from sync.oci.errors import Cancelled, OciError
 from sync.registries import Registry
@@ -26,7 +27,7 @@ from sync.replication.spec import Spec
 from sync.replication.whereabouts import Hints
 from sync.replication.work import Limits, RepositoryWork
 from sync.services import claims, outages, tasklog
-from sync.services.connect import open_registry, reach
+from sync.services.connect import limit_of, open_registry, reach
 from sync.services.patience import put_off
 from sync.services.record import Recorder
 from sync.services.spec import spec_of_task
@@ -72,7 +73,7 @@ def run_slice(
     turn = _Slice(task, leaving, watch, spread, patient=patient)
     try:
         turn.run(settings.SLICE_SECONDS if seconds is None else seconds)
-    except Cancelled:
+    except (Cancelled, Crowded):
         turn.give_back()
     except _Away as away:
         turn.give_back()
@@ -128,7 +129,12 @@ class _Slice:
         self._asked_at = monotonic()
 
     def run(self, seconds: float) -> None:
-        source, target = self._open(self._task.source, "source"), self._open(self._task.target, "target")
+        sides = self._instance("source"), self._instance("target")
+        limits = [limit_of(side) for side in sides]
+        with held(limits, self._should_stop, settings.SLICE_SECONDS) as (from_source, to_target):
+            self._work(self._open(sides[0], "source", from_source), self._open(sides[1], "target", to_target), seconds)
+
+    def _work(self, source: Registry, target: Registry, seconds: float) -> None:
         with closing(source.client), closing(target.client):
             self._reach(source, self._task.source)
             self._reach(target, self._task.target)
@@ -147,10 +153,14 @@ class _Slice:
         """After a fault of our own: gives back what was claimed. False when that was nothing."""
         return claims.fall(self._token, fault)
 
-    def _open(self, instance: Instance | None, side: str) -> Registry:
+    def _instance(self, side: str) -> Instance:
+        instance: Instance | None = getattr(self._task, side)
         if instance is None:
             raise OciError(f"the {side} instance was deleted", side=side)
-        return open_registry(instance, side, cancelled=lambda: self._stop.is_set() or self._leaving())
+        return instance
+
+    def _open(self, instance: Instance, side: str, limits: Granted) -> Registry:
+        return open_registry(instance, side, lambda: self._stop.is_set() or self._leaving(), limits)
 
     def _reach(self, registry: Registry, instance: Instance | None) -> None:
         """Raises _Away when the side does not answer, or did not and is not to be asked yet."""

@@ -16,21 +16,22 @@ import requests
 from django.db import connection
 from psycopg import sql
 
-from demo import content
+from demo import artifacts, content
 from demo.content import Tagged
-from tests.replication.support import some_image
+from tests.replication.support import some_layer
 from tests.support import left_running, wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
 TAGS = 300
+# Bytes per second at which push_many()'s tags last long enough to be interrupted.
+SLOW = 1_500_000
 
 
 class Console:
     def __init__(self, folder: Path, database: dict[str, str]) -> None:
         self.folder = folder
         outer = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-        # One resource at a time: a task lasts long enough to be interrupted.
-        self.environment = outer | database | {"DATA_DIR": str(folder), "RESOURCES_AT_ONCE": "1", "SLICE_SECONDS": "2"}
+        self.environment = outer | database | {"DATA_DIR": str(folder), "SLICE_SECONDS": "2"}
         self.manage("migrate", "--verbosity", "0")
 
     def manage(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -57,11 +58,12 @@ class Console:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def load(self, source: str, target: str, namespace: str) -> None:
-        """A rule named as its namespace, from registry to registry."""
+    def load(self, source: str, target: str, namespace: str, *, bytes_per_second: int = 0) -> None:
+        """A rule named as its namespace, from registry to registry; `bytes_per_second` limits the target."""
         rules = {
             "instances": [
-                {"name": name, "region": name, "url": url} for name, url in (("source", source), ("target", target))
+                {"name": "source", "region": "source", "url": source},
+                {"name": "target", "region": "target", "url": target, "max_bytes_per_second": bytes_per_second},
             ],
             "rules": [
                 {
@@ -123,8 +125,8 @@ def told(output: str) -> dict[str, Any]:
 
 
 def push_many(url: str, namespace: str) -> None:
-    """One image under so many tags that copying them takes a while."""
-    image = some_image()
+    """One image, its manifest of some 20 kB, under so many tags that copying them at the SLOW rate takes seconds."""
+    image = artifacts.image([some_layer()] * 100)
     content.push([Tagged(f"{namespace}/web", f"v{number}", image) for number in range(TAGS)], url)
 
 

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.commands.support import TAGS, Console, arrived, push_many, told, wait_for_the_first
+from tests.commands.support import SLOW, TAGS, Console, arrived, push_many, told, wait_for_the_first
 from tests.support import wait_until
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +21,7 @@ def rows(console: Console, task: int) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_foreground_that_is_told_to_leave_stops_its_task(number, console, source, target, namespace):
     push_many(source, namespace)
-    console.load(source, target, namespace)
+    console.load(source, target, namespace, bytes_per_second=SLOW)
     with console.begun("bulk_sync", "--rule", namespace, "--foreground", "--json") as process:
         wait_for_the_first(target, namespace)
         process.send_signal(number)
@@ -39,7 +39,7 @@ def test_foreground_that_is_told_to_leave_stops_its_task(number, console, source
 
 def test_foreground_that_was_killed_is_taken_over_by_the_next_one(console, source, target, namespace):
     push_many(source, namespace)
-    console.load(source, target, namespace)
+    console.load(source, target, namespace, bytes_per_second=SLOW)
     with console.begun("bulk_sync", "--rule", namespace, "--foreground") as process:
         wait_for_the_first(target, namespace)
         process.kill()
@@ -62,7 +62,7 @@ def test_foreground_that_was_killed_is_taken_over_by_the_next_one(console, sourc
 
 def test_who_stops_waiting_leaves_the_task_to_the_workers(console, source, target, namespace):
     push_many(source, namespace)
-    console.load(source, target, namespace)
+    console.load(source, target, namespace, bytes_per_second=SLOW)
     wait = ("bulk_sync", "--rule", namespace, "--wait", "--json")
     with console.workers():
         with console.begun(*wait) as process:

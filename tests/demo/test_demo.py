@@ -152,11 +152,13 @@ def test_after_the_welcome_the_screen_stays_as_it_is(start_demo):
 
 def test_ended_while_a_task_runs_nothing_is_left(start_demo):
     demo = start_demo()
-    push((one_more(number) for number in range(80)), demo.registry("guangzhou").endpoint.url)
-    demo.manage("bulk_sync", "--all")
-    wait_until(lambda: list(demo.registry("frankfurt").catalog()), 30, "the task's first repository")
-    demo.end()
     with closing(sqlite3.connect(demo.data_dir / "db.sqlite3")) as database:
+        database.execute("update sync_instance set max_bytes_per_second = 100000")
+        database.commit()
+        push((one_more(number) for number in range(80)), demo.registry("guangzhou").endpoint.url)
+        demo.manage("bulk_sync", "--all")
+        wait_until(lambda: list(demo.registry("frankfurt").catalog()), 30, "the task's first repository")
+        demo.end()
         unfinished = database.execute("select count(*) from sync_synctask where finished_at is null").fetchone()
     assert unfinished[0] > 0, "the tasks were too quick to be interrupted"
 

@@ -140,10 +140,16 @@ def test_request_on_a_connection_that_opens_after_the_abort_is_not_sent(fake, st
 def test_wait_for_a_token_ends_for_all_who_want_it(fake, stop):
     fake.script("GET", "/v2/", Answer(401, {"WWW-Authenticate": f'Bearer realm="{fake.url}/token"'}))
     fake.script("GET", "/token", Answer(wait=True))
-    client = Client(Endpoint(fake.url), Credential("robot", "secret"), cancelled=stop.is_set)
+    at_work = set()
+
+    def stopped() -> bool:
+        at_work.add(threading.get_ident())
+        return bool(stop.is_set())
+
+    client = Client(Endpoint(fake.url), Credential("robot", "secret"), cancelled=stopped)
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(client.ping)
-        asked = lambda: len(fake.received("GET", "/v2/")) == 2 and fake.received("GET", "/token")  # noqa: E731
+        asked = lambda: len(at_work) == 2 and fake.received("GET", "/token")  # noqa: E731
         assert isinstance(broken_off(client.ping, asked, stop.set, client.abort), Cancelled)
         assert isinstance(other.exception(SOON), Cancelled)
 

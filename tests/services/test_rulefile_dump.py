@@ -44,6 +44,7 @@ INSTANCE: dict[str, Any] = {
     "connect_timeout": 11,
     "read_timeout": 61,
     "max_connections": 17,
+    "max_bytes_per_second": 1_000_000,
     "ca_certificate": self_signed("127.0.0.1")[0],
 }
 RULE: dict[str, Any] = {

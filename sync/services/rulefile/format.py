@@ -108,6 +108,7 @@ INSTANCE_FIELDS = (
     Field("connect_timeout", int),
     Field("read_timeout", int),
     Field("max_connections", int),
+    Field("max_bytes_per_second", int),
     Field("ca_certificate", str),
 )
 RULE_FIELDS = (
