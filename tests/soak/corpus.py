@@ -25,6 +25,8 @@ class Size:
     tags: int
     large: int
     large_bytes: int
+    bytes_per_second: int
+    """To and from the target: a task lasts long enough to be hit."""
     at_once: int
     """Resources that one worker works on at the same time: fewer, so that a small task lasts long enough to be hit."""
     strikes: int
@@ -35,8 +37,8 @@ class Size:
         return self.repositories * self.tags
 
 
-WHOLE = Size(repositories=50, tags=20, large=5, large_bytes=20_000_000, at_once=8, strikes=25)
-PART = Size(repositories=20, tags=10, large=2, large_bytes=8_000_000, at_once=2, strikes=4)
+WHOLE = Size(repositories=50, tags=20, large=5, large_bytes=20_000_000, bytes_per_second=20_000_000, at_once=8, strikes=25)
+PART = Size(repositories=20, tags=10, large=2, large_bytes=8_000_000, bytes_per_second=1_500_000, at_once=2, strikes=6)
 
 
 class Corpus:

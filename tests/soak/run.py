@@ -94,7 +94,7 @@ def _play(stage: Stage, order: Order, figures: Figures) -> Keeper:
         threads = [pool.submit(keeper.run)]
         try:
             _wait_for(stage.base, threads)
-            desk = _furnish(stage)
+            desk = _furnish(stage, order.size.bytes_per_second)
             for part in stage.console:
                 part.due = 0.0
             _wait_for(stage.console, threads)
@@ -122,12 +122,12 @@ def _wait_for(parts: Sequence[Part], threads: Sequence[Future[None]]) -> None:
     wait_until(serving, READY_SECONDS, f"{', '.join(part.name for part in parts)} serving")
 
 
-def _furnish(stage: Stage) -> "Desk":
+def _furnish(stage: Stage, bytes_per_second: int) -> "Desk":
     """The console's tables, its instances and a user; the models can be had from now on."""
     django.setup()
     call_command("migrate", verbosity=0)
     from tests.soak.tasks import Desk
 
     desk = Desk(stage.database)
-    desk.furnish(stage.source_url, stage.target_url)
+    desk.furnish(stage.source_url, stage.target_url, bytes_per_second)
     return desk

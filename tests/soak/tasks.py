@@ -47,11 +47,12 @@ class Desk:
                     raise
             sleep(ASK_AGAIN_SECONDS)
 
-    def furnish(self, source_url: str, target_url: str) -> None:
-        """The two instances, and somebody who may look at pages."""
+    def furnish(self, source_url: str, target_url: str, bytes_per_second: int) -> None:
+        """The two instances, the target with a limit, and somebody who may look at pages."""
         User.objects.create_superuser(USERNAME, password=PASSWORD)
-        for name, url in (("source", source_url), ("target", target_url)):
-            save_instance(Instance(name=name, region=name, url=url, allow_plain_http=True), None)
+        for name, url, limit in (("source", source_url, 0), ("target", target_url, bytes_per_second)):
+            instance = Instance(name=name, region=name, url=url, allow_plain_http=True, max_bytes_per_second=limit)
+            save_instance(instance, None)
 
     def rule(self, name: str, namespace: str, *, overwrite: bool) -> SyncRule:
         """A rule that copies the source's namespace to one of the rule's name."""
