@@ -29,7 +29,8 @@ ALLOWED = {
     "sync.models": (*NOUNS, "sync.replication.pattern", "sync.oci.reference"),
     "sync.queue": (),
     "sync.shared": ("sync.queue", "sync.replication.whereabouts"),
-    "sync.services": (*ENGINE, *NOUNS, "sync.services", "sync.queue", "sync.shared"),
+    "sync.limits": ("sync.queue", "sync.limits", "sync.oci.guest", "sync.oci.errors"),
+    "sync.services": (*ENGINE, *NOUNS, "sync.services", "sync.queue", "sync.shared", "sync.limits"),
     "sync.jobs": ("sync.queue", "sync.models", "sync.services"),
     "sync.schedule": ("sync.jobs", "sync.queue"),
     "sync.access": ("sync.models",),
@@ -102,7 +103,7 @@ def test_every_room_of_the_application_is_known_here():
     [
         ("django_rq", {"sync.queue"}),
         ("rq", {"sync.queue", "sync.schedule"}),
-        ("redis", {"sync.queue", "sync.shared"}),
+        ("redis", {"sync.queue", "sync.shared", "sync.limits.server"}),
         ("urllib3", {"sync.oci.connection"}),
         ("re2", {"sync.replication.pattern"}),
     ],

@@ -178,7 +178,8 @@ def test_a_worker_that_is_told_to_end_gives_back_what_it_does(console, source, t
     half = arrived(target, namespace)
     assert half < TAGS
     assert console.manage("bulk_sync", "--rule", namespace).returncode == 0
-    task = "list(SyncTask.objects.values_list('status', 'planned', 'copied', 'unchanged'))"
+    tasks = f"SyncTask.objects.filter(rule__name='{namespace}')"
+    task = f"list({tasks}.values_list('status', 'planned', 'copied', 'unchanged'))"
     with console.workers():
         wait_until(lambda: console.inside(task) == [["succeeded", TAGS, TAGS, 0]], 60, "the task's end")
     assert arrived(target, namespace) == TAGS

@@ -37,7 +37,9 @@ class Size:
         return self.repositories * self.tags
 
 
-WHOLE = Size(repositories=50, tags=20, large=5, large_bytes=20_000_000, bytes_per_second=20_000_000, at_once=8, strikes=25)
+WHOLE = Size(
+    repositories=50, tags=20, large=5, large_bytes=20_000_000, bytes_per_second=20_000_000, at_once=8, strikes=25
+)
 PART = Size(repositories=20, tags=10, large=2, large_bytes=8_000_000, bytes_per_second=1_500_000, at_once=2, strikes=6)
 
 
