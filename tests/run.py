@@ -58,7 +58,8 @@ def _pytest(name: str, environment: dict[str, str], *options: str) -> Counter[st
     print(f"-- pytest on {name}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *options, f"--junitxml={report}"]
+        apart = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+        command = [sys.executable, "-m", "pytest", *apart, *options, f"--junitxml={report}"]
         status = subprocess.run(command, cwd=PROJECT, env=_environment(**environment), check=False).returncode
         counts = _read(report) if report.exists() else Counter()
     if status != 0 and not counts["failed"]:
