@@ -3,6 +3,7 @@
 The models are needed: to be imported within `tests.bench.console.prepared` only.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,12 +25,15 @@ from tests.support import wait_until
 WORKER = "rqworker control push default --worker-class sync.queue.Worker --verbosity 0"  # as in the Procfile
 PROFILED = Path(__file__).with_name("profiled.py")
 READY_SECONDS = 60
+UNLIMITED = {"region": "bench", "max_connections": 0}
+# Of each of a team's workers: one alone with more would keep both processors busy, and four could show nothing.
+CALLS_OF_A_TEAM = "8"
 
 
 def rule_for(lane: Lane) -> SyncRule:
     """A target that is new to the lane is new to the console as well."""
     source, target = (
-        Instance.objects.get_or_create(url=url, defaults={"name": f"{side}-{lane.name}", "region": "bench"})[0]
+        Instance.objects.get_or_create(url=url, defaults=UNLIMITED | {"name": f"{side}-{lane.name}"})[0]
         for side, url in (("source", lane.source_url), ("target", lane.target_url))
     )
     rule, _ = SyncRule.objects.get_or_create(
@@ -87,14 +91,15 @@ class Workers:
 
 
 @contextmanager
-def workers(folder: Path, number: int = 1) -> Iterator[Workers]:
+def workers(folder: Path, number: int = 1, **settings: str) -> Iterator[Workers]:
     log = folder / "workers.log"
     processes: list[subprocess.Popen[bytes]] = []
     try:
         with log.open("ab") as output:
             for _ in range(number):
                 command = [sys.executable, "manage.py", *WORKER.split()]
-                processes.append(subprocess.Popen(command, cwd=PROJECT, stdout=output, stderr=output))
+                environment = os.environ | settings
+                processes.append(subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=output))
         wait_until(lambda: _have_worked(number), READY_SECONDS, "every worker's first job")
         yield Workers(processes, log)
     finally:
@@ -128,5 +133,6 @@ class Team:
         return "1 worker" if self.number == 1 else f"{self.number} workers"
 
     def sync(self, lane: Lane) -> Usage:
-        with workers(self.folder, self.number) as team:
+        calls = os.environ.get("CALLS_AT_ONCE", CALLS_OF_A_TEAM)
+        with workers(self.folder, self.number, CALLS_AT_ONCE=calls) as team:
             return team.sync(lane)
