@@ -43,6 +43,7 @@ class Session:
         self.manifest_limit = manifest_limit
         self._transport = Transport(endpoint, cancelled=cancelled, attempts=attempts, limits=limits)
         self._auth = Authenticator(self._transport, credential)
+        self._guests: dict[tuple[object, ...], Authenticator] = {}
         self._without_referrers: set[str] = set()
 
     @property
@@ -90,7 +91,7 @@ class Session:
     ) -> Response:
         """Send with authentication; return an answer whose status is in `ok`, raise the error for any other.
 
-        A 401 of the registry is answered once; one of another host, where a redirect or Location led, never is
+        A 401 of the registry is answered once; one of another host, where a redirect led, without our credential
         (P-34). A body that cannot be sent twice makes it an Unauthorized that is retryable.
         """
         for _ in range(2):
@@ -104,9 +105,26 @@ class Session:
                 break
             if not (body is None or isinstance(body, bytes)):
                 raise self._repeatable(response)
+        if response.status == 401 and method in ("GET", "HEAD") and scopes and not self._is_home(response.url):
+            guest = self._guest(response)
+            if guest is not None:
+                sent = {**(headers or {}), **guest.header_for(())}
+                response = self._transport.request(method, response.url, sent, stream=stream, limit=limit)
         if response.status not in ok:
             raise self._error(response)
         return response
+
+    def _guest(self, response: Response) -> Authenticator | None:
+        """Who we are to another host that asked: anybody; None when that is not enough. Tokens are kept."""
+        asked = response.header_values("WWW-Authenticate")
+        key = (origin(response.url), *asked)
+        guest = self._guests.get(key)
+        if guest is None:
+            guest = Authenticator(self._transport)
+            if not guest.answer(parse_challenges(asked), (), ""):
+                return None
+            guest = self._guests.setdefault(key, guest)
+        return guest
 
     def _clean_up(self, target: str, scopes: Sequence[str]) -> None:
         """DELETE what the registry keeps for us; one attempt, made even after cancellation, whatever the answer."""

@@ -210,21 +210,45 @@ def test_challenge_may_stand_on_the_root_alone(fake):
 FOREIGN = "asks for a credential of its own"
 
 
-def test_challenge_of_another_host_never_sees_our_credential_and_is_not_remembered(fake):
+@pytest.mark.parametrize("suffices", [True, False])
+def test_another_host_where_a_redirect_led_gets_a_token_that_anybody_may_have_and_never_our_credential(fake, suffices):
     require_token(fake, "one", "two", "three")
     client = Client(Endpoint(fake.url), Credential("robot", SECRET))
     list(client.tags("a"))
+    content = image().body
     with FakeRegistry() as stranger:
-        stranger.script("GET", "/", Answer(401, {"WWW-Authenticate": f'Bearer realm="{stranger.url}/token"'}))
-        stranger.script("GET", "/token", Answer(body=b'{"token":"theirs"}'))
+        challenge = f'Bearer realm="{stranger.url}/token",service="theirs",scope="repository:cdn/a:pull"'
+
+        def guard(request: Received) -> Answer:
+            known = suffices and request.headers.get("Authorization") == "Bearer anybodys"
+            return Answer(body=content) if known else Answer(401, {"WWW-Authenticate": challenge})
+
+        stranger.script("GET", "/manifest", guard)
+        stranger.script("GET", "/token", Answer(body=b'{"token":"anybodys"}'))
         fake.script("GET", "/v2/a/manifests/", Answer(307, {"Location": f"{stranger.url}/manifest"}))
-        with pytest.raises(Unauthorized, match=f"127.0.0.1:{stranger.port}.*{FOREIGN}") as caught:
-            client.get_manifest("a", "v1")
-        assert [one.target for one in stranger.requests] == ["/manifest"]
-        assert "Authorization" not in stranger.requests[0].headers
-    assert "password" not in caught.value.hint
+        if suffices:
+            for _ in range(2):
+                assert client.get_manifest("a", "v1").body == content
+        else:
+            with pytest.raises(Unauthorized, match=f"127.0.0.1:{stranger.port}.*{FOREIGN}") as caught:
+                client.get_manifest("a", "v1")
+            assert "password" not in caught.value.hint
+        (asked,) = stranger.received("GET", "/token")
+        assert parse_qs(urlsplit(asked.target).query) == {"service": ["theirs"], "scope": ["repository:cdn/a:pull"]}
+        sent = {one.headers.get("Authorization", "") for one in stranger.requests}
+        assert sent == {"", "Bearer anybodys"}
     list(client.tags("b"))
     assert scopes_asked(fake) == [["repository:a:pull"], ["repository:b:pull"]]
+
+
+def test_another_host_that_wants_a_password_gets_none(fake):
+    with FakeRegistry() as stranger:
+        stranger.script("GET", "/", Answer(401, {"WWW-Authenticate": 'Basic realm="theirs"'}))
+        fake.script("GET", "/v2/a/manifests/", Answer(307, {"Location": f"{stranger.url}/manifest"}))
+        client = Client(Endpoint(fake.url), Credential("robot", SECRET))
+        with pytest.raises(Unauthorized, match=FOREIGN):
+            client.get_manifest("a", "v1")
+        assert [one.headers.get("Authorization") for one in stranger.requests] == [None]
 
 
 def test_challenge_looked_up_on_the_root_is_not_taken_from_another_host(fake):
