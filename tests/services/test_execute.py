@@ -153,6 +153,8 @@ def test_a_worker_that_leaves_keeps_what_it_wrote(rule, namespace, source, setti
     monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
     monkeypatch.setattr("sync.replication.run.TICK_SECONDS", 0.01)
     settings.RESOURCES_AT_ONCE = 2
+    rule.target.max_bytes_per_second = 200_000  # all that is there takes most of a second
+    rule.target.save()
     images = [push(source, f"{namespace}/web", f"v{number}", some_image()) for number in range(20)]
     push_broken(source, f"{namespace}/web", "broken")
     task = open_here(rule)
