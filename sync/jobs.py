@@ -21,7 +21,8 @@ def execute_task(task_id: int) -> None:
     close_old_connections()
     try:
         task = SyncTask.objects.select_related("rule").get(pk=task_id)
-        if execute.run_slice(task, leaving=queue.leaving, patient=True, spread=partial(trigger.spread, task)):
+        spread, sharers = partial(trigger.spread, task), queue.worker_count() or 1
+        if execute.run_slice(task, leaving=queue.leaving, patient=True, spread=spread, sharers=sharers):
             trigger.go_on(task)
     except SyncTask.DoesNotExist:
         return

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from math import ceil
 from time import monotonic
 from typing import TypeVar
 from uuid import uuid4
@@ -55,12 +56,14 @@ def run_slice(
     seconds: float | None = None,
     patient: bool = False,
     spread: Callable[[], None] = lambda: None,
+    sharers: int = 1,
 ) -> bool:
     """Works on the task for about `seconds` (default SLICE_SECONDS); True when parts of it can be claimed now.
 
     When `leaving` says True, what is under way is given back within seconds. `watch` is shown the task, with its
-    totals so far, several times a second; `spread` is called when there is work for others too. `patient`: failures
-    that waiting can heal leave what they hit waiting; else they are failures like any other.
+    totals so far, several times a second; `spread` is called when there is work for others too. `sharers`: how many
+    workers there are, this one included, which shall all find something to do. `patient`: failures that waiting can
+    heal leave what they hit waiting; else they are failures like any other.
     """
     if task.start():
         tasklog.say(task, tasklog.INFO, "Started.")
@@ -70,7 +73,7 @@ def run_slice(
     if not claims.ready(task).exists() or claims.owners(task) >= task.parallelism:
         finish(task)
         return False
-    turn = _Slice(task, leaving, watch, spread, patient=patient)
+    turn = _Slice(task, leaving, watch, spread, patient=patient, sharers=sharers)
     try:
         turn.run(settings.SLICE_SECONDS if seconds is None else seconds)
     except (Cancelled, Crowded):
@@ -116,6 +119,7 @@ class _Slice:
         spread: Callable[[], None],
         *,
         patient: bool,
+        sharers: int,
     ) -> None:
         self._task = task
         self._watch = watch
@@ -127,6 +131,7 @@ class _Slice:
         self._token = str(uuid4())
         self._recorder = Recorder(task, self._token, patient=patient)
         self._asked_at = monotonic()
+        self._sharers = min(task.parallelism, sharers)
 
     def run(self, seconds: float) -> None:
         sides = self._instance("source"), self._instance("target")
@@ -216,7 +221,7 @@ class _Slice:
 
     def _take(self, deadline: float, source: Registry) -> RepositoryWork | None:
         """A part that we claimed, as work for the engine; None when there is none for us, or it is time to end."""
-        while self._task.repository_count is None or monotonic() < deadline:
+        while self._task.repository_count is None or (monotonic() < deadline and not self._has_its_share()):
             part = claims.claim_next(self._task, self._token, self._recorder.busy)
             if part is None and self._recorder.flush_ended():
                 continue  # More of a repository whose last part is done may wait.
@@ -226,6 +231,16 @@ class _Slice:
                 return self._recorder.open(part)
             self._plan(part, source)
         return None
+
+    def _has_its_share(self) -> bool:
+        """Whether others should find something too: each takes a smaller part of the rest the less of it there is.
+
+        One more than the share, so that a worker begins with the next one before it ends the last.
+        """
+        mine = self._recorder.at_work
+        if self._sharers < 2 or mine < 2:
+            return False
+        return mine > ceil(claims.ready(self._task).count() / self._sharers)
 
     def _plan(self, part: TaskPart, source: Registry) -> None:
         tags: dict[str, list[str]] = defaultdict(list)

@@ -49,6 +49,11 @@ class Recorder:
         """The repositories of which we hold a part."""
         return [sheet.repository.pk for sheet in self._sheets.values()]
 
+    @property
+    def at_work(self) -> int:
+        """On how many of them there is something left to do."""
+        return len(self._sheets) - len(self._ended)
+
     def open(self, part: TaskPart) -> RepositoryWork:
         """A claimed part, about which events will come, as work for the engine."""
         repository = part.repository

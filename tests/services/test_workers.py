@@ -222,3 +222,15 @@ def test_claimers_do_not_wait_for_each_other():
 
     first, second = in_threads([hold, claim])
     assert first < second
+
+
+@pytest.mark.parametrize(("sharers", "at_once"), [(1, 8), (4, 3)])
+def test_a_worker_leaves_a_share_to_the_others(sharers, at_once, rule, namespace, source):
+    for number in range(8):
+        push(source, f"{namespace}/r{number}", "v1", some_image())
+    task = open_here(rule)
+    claimed = []
+    work(task, sharers=sharers, watch=lambda _: claimed.append(TaskPart.objects.exclude(claim="").count()))
+    task.refresh_from_db()
+    assert (task.status, task.copied) == (Status.SUCCEEDED, 8)
+    assert max(claimed) == at_once
