@@ -36,21 +36,29 @@ class Shelf:
             _link(home / "_manifests" / "tags" / tag / "current", artifact.digest, again=True)
 
     def _store(self, digest: str, data: bytes) -> None:
-        algorithm, value = digest.split(":")
-        path = self._root / "blobs" / algorithm / value[:2] / value / "data"
+        path = self._data(digest)
         if not path.exists():
             _write(path, data)
+
+    def _data(self, digest: str) -> Path:
+        algorithm, value = digest.split(":")
+        return self._root / "blobs" / algorithm / value[:2] / value / "data"
 
     def mend(self) -> int:
         """What a registry was killed over in the middle of writing is done, or undone, as other storages would have it.
 
         The registry rewrites files in place, and lets a tag point somewhere in two steps: first `index`, then
-        `current`. Empty files are removed, a tag without `current` gets what was written to its `index` last. Gives
-        the number of files and tags that were half written.
+        `current`. An empty link to content that is there may have been whole before, and relied on: it says again what
+        its folder says. Other empty files are removed, a tag without `current` gets what was written to its `index`
+        last. Gives the number of files and tags that were half written.
         """
         torn = [path for path in self._written_files() if path.stat().st_size == 0]
         for path in torn:
             path.unlink()
+        for path in torn:
+            digest = f"{path.parent.parent.name}:{path.parent.name}"
+            if path.name == "link" and path.parent.name != "current" and self._data(digest).exists():
+                _write(path, digest.encode())
         half = [tag for tag in self._root.glob("repositories/**/_manifests/tags/*") if not _is_whole(tag)]
         for tag in half:
             versions = list(tag.glob("index/*/*/link"))
