@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from sync.models import Instance, SyncRule
+from sync.models.instance import LEAST_BYTES_PER_SECOND
 from sync.oci.reference import NAMESPACE_TOP
 from sync.services.connect import Namespaces
 
@@ -42,7 +43,10 @@ class MegabytesField(forms.DecimalField):
         return f"{(Decimal(value) / MEGABYTE).normalize():f}" if value else ""
 
     def clean(self, value: Any) -> int:
-        return int((super().clean(value) or 0) * MEGABYTE)
+        size = int((super().clean(value) or 0) * MEGABYTE)
+        if 0 < size < LEAST_BYTES_PER_SECOND:
+            raise forms.ValidationError(self.error_messages["min_value"])
+        return size
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return super().has_changed(self.prepare_value(initial), data)
@@ -67,7 +71,7 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
         decimal_places=6,
         error_messages=dict.fromkeys(
             ("invalid", "min_value", "max_value", "max_decimal_places"),
-            "Enter a number of megabytes up to 1000000, or leave it blank.",
+            "Enter megabytes from 0.1 to 1000000 with at most six decimals, or leave it blank.",
         ),
     )
 

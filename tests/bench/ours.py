@@ -26,7 +26,7 @@ WORKER = "rqworker control push default --worker-class sync.queue.Worker --verbo
 PROFILED = Path(__file__).with_name("profiled.py")
 READY_SECONDS = 60
 UNLIMITED = {"region": "bench", "max_connections": 0}
-# Of each of a team's workers: one alone with more would keep both processors busy, and four could show nothing.
+# Of each of a team's workers: few, so that the network limits one alone, and not this machine all four.
 CALLS_OF_A_TEAM = "8"
 
 

@@ -71,6 +71,22 @@ def test_refused_values_are_explained_beside_the_field(console, values, field, v
     assert f"id_{field}_error" in control["aria-describedby"] and control["aria-invalid"] == "true"
 
 
+@pytest.mark.parametrize(("typed", "kept", "shown"), [("2.5", 2_500_000, "2.5"), ("0", 0, None), ("", 0, None)])
+def test_a_limit_is_entered_in_megabytes_and_kept_in_bytes(console, values, typed, kept, shown):
+    assert console.post("/instances/new/", {**values, "max_bytes_per_second": typed}).status_code == 302
+    assert Instance.objects.get().max_bytes_per_second == kept
+    page = console.get("/instances/gz/edit/").content.decode()
+    assert attributes(by_id(page, "id_max_bytes_per_second")).get("value") == shown
+
+
+@pytest.mark.parametrize("typed", ["0.05", "-1", "1000001", "many", "NaN", "0.1234567"])
+def test_a_limit_that_cannot_be_kept_is_told_in_megabytes(console, values, typed):
+    page = console.post("/instances/new/", {**values, "max_bytes_per_second": typed}).content.decode()
+    assert not Instance.objects.exists()
+    assert "from 0.1 to 1000000" in words(by_id(page, "id_max_bytes_per_second_error"))
+    assert attributes(by_id(page, "id_max_bytes_per_second"))["value"] == typed
+
+
 @pytest.mark.parametrize("value", ["", "-1", "0", "301", "9" * 30, "many"])
 def test_a_number_out_of_range_is_answered_by_the_range_alone(console, values, value):
     answer = console.post("/instances/new/", {**values, "connect_timeout": value})
