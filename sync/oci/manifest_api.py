@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sync.oci.errors import (
@@ -22,6 +23,7 @@ from sync.oci.manifest import ACCEPT, OCI_INDEX, Descriptor, Manifest
 from sync.oci.reference import check_repository, check_tag, digest_of, is_digest, parse_digest
 from sync.oci.response import Response
 from sync.oci.session import Session, pull, push
+from sync.oci.transport import always
 
 HEAD_REFUSED = (400, 405)
 REFERRER_PAGES = 1000
@@ -81,28 +83,30 @@ class ManifestApi(Session):
                 response.body, response.header("Content-Type"), expected if is_digest(expected) else ""
             )
 
-    def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> Pushed:
+    def put_manifest(
+        self, repository: str, reference: str, manifest: Manifest, check: Callable[[], None] = always
+    ) -> Pushed:
         """Write a manifest under a tag or its digest, and make sure that the target has it under its digest.
 
-        Raises DigestMismatch when the target says another digest.
+        check: called before each try. Raises what it raises, and DigestMismatch when the target says another digest.
         """
         with self._doing(f"write manifest {_named(repository, reference)}"):
             try:
-                response = self._put(repository, reference, manifest)
+                response = self._put(repository, reference, manifest, check)
             except RegistryAnswer as problem:
                 if problem.code not in PART_DENIED:
                     raise
                 self._transport.pause(1)
-                response = self._put(repository, reference, manifest)
+                response = self._put(repository, reference, manifest, check)
             digest = response.header("Docker-Content-Digest") or self._digest_there(repository, reference)
             if not _is_digest_of(manifest, digest):
                 raise DigestMismatch(f"it has the digest {digest[:140] or '(none)'} there, not {manifest.digest}")
             return Pushed(manifest.digest, bool(response.header("OCI-Subject")))
 
-    def _put(self, repository: str, reference: str, manifest: Manifest) -> Response:
+    def _put(self, repository: str, reference: str, manifest: Manifest, check: Callable[[], None]) -> Response:
         headers = {"Content-Type": manifest.media_type}
-        scopes = (push(repository),)
-        return self._request("PUT", _path(repository, reference), scopes, headers, manifest.body, ok=(200, 201, 202))
+        path, scopes = _path(repository, reference), (push(repository),)
+        return self._request("PUT", path, scopes, headers, manifest.body, ok=(200, 201, 202), check=check)
 
     def referrers(self, repository: str, digest: str) -> list[Descriptor] | None:
         """What refers to a manifest, by the Referrers API; None when this registry has none (P-58).

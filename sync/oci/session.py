@@ -10,7 +10,7 @@ from sync.oci.auth import Authenticator, Challenge, Credential, parse_challenges
 from sync.oci.errors import OciError, ProtocolViolation, Unauthorized
 from sync.oci.guest import NO_LIMITS, Limits
 from sync.oci.response import BODY_LIMIT, Response
-from sync.oci.transport import ATTEMPTS, Body, Endpoint, Transport, host_of, origin
+from sync.oci.transport import ATTEMPTS, Body, Endpoint, Transport, always, host_of, origin
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
 FOREIGN_HINT = "Credentials go to their registry only: if that host is the registry, make it this instance's address."
@@ -88,6 +88,7 @@ class Session:
         ok: Sequence[int] = (200,),
         stream: bool = False,
         limit: int = BODY_LIMIT,
+        check: Callable[[], None] = always,
     ) -> Response:
         """Send with authentication; return an answer whose status is in `ok`, raise the error for any other.
 
@@ -97,7 +98,7 @@ class Session:
         for _ in range(2):
             authorization = self._auth.header_for(scopes) if self._is_home(target) else {}
             sent = {**(headers or {}), **authorization}
-            response = self._transport.request(method, target, sent, body, stream=stream, limit=limit)
+            response = self._transport.request(method, target, sent, body, stream=stream, limit=limit, check=check)
             if response.status != 401 or not self._is_home(response.url):
                 break
             asked = self._challenges(response)

@@ -64,6 +64,10 @@ class Endpoint:
         return self.name or host_of(self.url)
 
 
+def always() -> None:
+    """Raises nothing: the request may be sent."""
+
+
 def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port: what credentials belong to."""
     parts = urlsplit(url)
@@ -134,14 +138,16 @@ class Transport:
         *,
         stream: bool = False,
         limit: int = BODY_LIMIT,
+        check: Callable[[], None] = always,
     ) -> Response:
         """Send one request and return the answer, whatever its status.
 
         target: a path on the endpoint, or a URL. body: bytes, or an iterable of bytes with a Content-Length header
         (without, it goes in chunks); the latter is sent once, anything else again after connection errors, 408, 429
         and 5xx. Who answers before having all of a body gets no more of it. stream: leave the body of a 2xx answer
-        unread; else it is read whole, up to `limit` bytes. Raises Unreachable, UntrustedCertificate, PlainHttpRefused,
-        RedirectRefused, ResponseTooLarge, Cancelled.
+        unread; else it is read whole, up to `limit` bytes. check: called before each attempt. Raises
+        what `check` raises, Unreachable, UntrustedCertificate, PlainHttpRefused, RedirectRefused, ResponseTooLarge,
+        Cancelled.
         """
         url = self._home + target if PLAIN_PATH.fullmatch(target) else urljoin(self.endpoint.url, target)
         sent = headers or {}
@@ -150,6 +156,7 @@ class Transport:
         while True:
             final = attempt >= self.attempts or not repeatable
             self._await_turn(url)
+            check()
             try:
                 response = self._follow(method, url, sent, body)
                 if not (stream and response.is_success):

@@ -27,11 +27,11 @@ class Event:
 class TagsListed(Event):
     """The tags that match, or were asked for; those of a type that was not asked for are still among them.
 
-    `digest_tags`: tags of the source under which signatures and other referrers lie.
+    `digest_tags`: tags of the source under which signatures and other referrers lie; None where they are not listed.
     """
 
     tags: tuple[str, ...]
-    digest_tags: frozenset[str] = frozenset()
+    digest_tags: frozenset[str] | None = frozenset()
     repository_missing: bool = False
 
 

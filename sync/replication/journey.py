@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sync.oci.errors import Cancelled
+from sync.oci.reference import digest_tags
 from sync.replication.lease import Lease
+from sync.replication.plan import DigestTags
 
 
 def _nobody(count: int) -> None:
@@ -23,7 +25,7 @@ class Journey:
 
     source_repository: str
     target_repository: str
-    digest_tags: frozenset[str] = frozenset()
+    digest_tags: DigestTags = frozenset()
     on_bytes: Callable[[int], None] = _nobody
     lease: Lease = field(default_factory=Lease)
     moved_bytes: int = 0
@@ -33,8 +35,13 @@ class Journey:
     # Its parts move at the same time.
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    def may_find_below(self, digest: str) -> bool:
+        """Whether what lies below an index may have digest tags: others than its own are there, or nobody knows."""
+        known = self.digest_tags
+        return not isinstance(known, frozenset) or bool(known.difference(digest_tags(digest)))
+
     def check_lease(self) -> None:
-        """To be called before each write: whoever took over may have brought something newer. Raises Cancelled."""
+        """Call before each try to write: whoever took over may have brought something newer. Raises Cancelled."""
         if not self.lease.holds():
             raise Cancelled("the worker was taken for dead, another goes on")
 

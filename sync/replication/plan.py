@@ -5,17 +5,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from time import monotonic
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from sync.oci.client import Client
-from sync.oci.errors import Cancelled, Denied, ManifestError, NotFound, OciError, Unauthorized
+from sync.oci.errors import Cancelled, Denied, ManifestError, NotFound, OciError, Rejected, Unauthorized
+from sync.oci.list_api import PAGE_SIZE
 from sync.oci.manifest import Kind, Manifest
 from sync.oci.reference import InvalidReference, check_repository, check_tag, is_digest_tag, join_namespace
 from sync.registries import Registry
 from sync.replication.spec import Spec
 
 log = logging.getLogger(__name__)
+
+# So many spelled-out tags are asked for one by one; a list is cheaper for more.
+MAX_ASKED = 20
 
 
 class Action(StrEnum):
@@ -38,6 +43,10 @@ class Decision:
     kind: Kind | None = None
 
 
+class DigestTags(Protocol):
+    def __contains__(self, tag: object, /) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Tags:
     """The matching tags of a repository, and the digest tags under which signatures and other referrers lie.
@@ -46,7 +55,7 @@ class Tags:
     """
 
     matching: list[str] = field(default_factory=list)
-    digest_tags: frozenset[str] = frozenset()
+    digest_tags: DigestTags = frozenset()
     missing: bool = False
 
 
@@ -98,6 +107,55 @@ def list_tags(source: Client, spec: Spec, repository: str) -> Tags:
             raise
         return Tags(missing=True)
     return Tags(sorted(matching), frozenset(digest_tags))
+
+
+class AskedDigestTags:
+    """The digest tags of a repository whose list is too long to read, or refused: each is asked for by its name."""
+
+    def __init__(self, source: Client, repository: str) -> None:
+        self._source = source
+        self._repository = repository
+        self._known: dict[object, bool] = {}
+
+    def __contains__(self, tag: object) -> bool:
+        if tag not in self._known:
+            self._known[tag] = self._source.head_manifest(self._repository, str(tag)) is not None
+        return self._known[tag]
+
+
+def find_digest_tags(source: Client, repository: str) -> DigestTags:
+    """For tags whose names are known: one page of the list tells what is theirs, if it is all. Raises OciError."""
+    try:
+        listed = list(islice(source.tags(repository), PAGE_SIZE))
+    except (Denied, NotFound, Rejected, Unauthorized):
+        return AskedDigestTags(source, repository)
+    if len(listed) == PAGE_SIZE:
+        return AskedDigestTags(source, repository)
+    return frozenset(filter(is_digest_tag, listed))
+
+
+def find_tags(source: Client, spec: Spec, repository: str) -> Tags:
+    """The tags that match. Names that are spelled out are asked for; when none is there a list tells why (P-56)."""
+    names = spec.tags.literals()
+    if names is None or len(names) > MAX_ASKED:
+        return list_tags(source, spec, repository)
+    with taking_names(f"look for the tags of {repository}"):
+        there = [
+            tag for tag in sorted(set(names)) if _passes(check_tag, tag) and _may_be_there(source, repository, tag)
+        ]
+    if not there:
+        return list_tags(source, spec, repository)
+    return Tags(there, find_digest_tags(source, repository) if spec.with_referrers else frozenset())
+
+
+def _may_be_there(source: Client, repository: str, tag: str) -> bool:
+    """Of one that cannot be looked at, its copy fails and tells why."""
+    try:
+        return source.head_manifest(repository, tag) is not None
+    except Cancelled:
+        raise
+    except OciError:
+        return True
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class Found:
     entries: tuple[Descriptor, ...]
     index: Manifest | None
     cosign_tags: tuple[str, ...]
+    by_api: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.cosign_tags)
@@ -55,7 +56,8 @@ class Referrers:
         if listed is None and fallback_tag in journey.digest_tags:
             index = self._source.get_manifest(journey.source_repository, fallback_tag)
         entries = listed if listed is not None else index.children if index else ()
-        return Found(digest, tuple(entries), index, tuple(tag for tag in cosign if tag in journey.digest_tags))
+        tags = tuple(tag for tag in cosign if tag in journey.digest_tags)
+        return Found(digest, tuple(entries), index, tags, by_api=listed is not None)
 
     async def bring(self, journey: Journey, found: Found, depth: int = 0) -> None:
         """Brings what the target lacks of `found`, and what refers to those in turn. Raises OciError."""
@@ -89,8 +91,7 @@ class Referrers:
             else:
                 wanted = merge_index(present, self._index_entries(journey, found))
             if present is None or wanted.digest != present.digest:
-                journey.check_lease()
-                self._target.put_manifest(journey.target_repository, tag, wanted)
+                self._target.put_manifest(journey.target_repository, tag, wanted, check=journey.check_lease)
                 journey.wrote()
 
     def _fallback_index_there(self, journey: Journey, tag: str) -> Manifest | None:

@@ -12,7 +12,7 @@ from sync.replication.events import BytesMoved, Event, LeftOut, Outcome, Resourc
 from sync.replication.faults import failure
 from sync.replication.graph import NEXT, Graph, Once
 from sync.replication.journey import Journey
-from sync.replication.plan import Action, Decision, Kinds, TagsThere, digest_there, judge, taking_names
+from sync.replication.plan import Action, Decision, DigestTags, Kinds, TagsThere, digest_there, judge, taking_names
 from sync.replication.spec import Spec
 from sync.replication.transfer import TagTaken, Transfer
 from sync.replication.work import RepositoryWork
@@ -26,7 +26,7 @@ class Opened:
 
     work: RepositoryWork
     target_name: str
-    digest_tags: frozenset[str]
+    digest_tags: DigestTags
     there: TagsThere | None
 
     @property
@@ -135,7 +135,8 @@ class Resources:
         decision, outcome, error = compared.decision, Outcome.COPIED, None
         try:
             if decision.action is Action.UNCHANGED and compared.held is not None:
-                missed = await self._transfer.complete(journey, compared.held)
+                trusted = bool(repository.trusted(decision.tag))
+                missed = await self._transfer.complete(journey, compared.held, thorough=not trusted)
                 outcome = Outcome.COPIED if missed else Outcome.UNCHANGED
             else:
                 root = compared.root or self._read(repository, decision)

@@ -11,7 +11,7 @@ from sync.registries import Registry
 from sync.replication.events import Event, Outcome, RepositoryDone, ResourceDone, TagsListed, Tick
 from sync.replication.faults import failure
 from sync.replication.graph import NEXT, Gate, Graph
-from sync.replication.plan import Tags, TagsThere, list_tags, list_there
+from sync.replication.plan import Tags, TagsThere, find_digest_tags, find_tags, list_there
 from sync.replication.resource import Opened, Resources
 from sync.replication.spec import Spec
 from sync.replication.transfer import Transfer
@@ -149,17 +149,19 @@ class Replication:
         target_name = self._spec.target_repository(work.name)
         if work.digest_tags is not None:
             return Opened(work, target_name, work.digest_tags, None), list(work.tags or ())
-        there = None if work.tags is not None else self._graph.spawn(self._list_there(target_name), NEXT)
+        spelled_out = work.tags is not None or self._spec.tags.literals() is not None
+        there = None if spelled_out else self._graph.spawn(self._list_there(target_name), NEXT)
         listed = self._list(work)
-        self._tell(TagsListed(work.name, tuple(listed.matching), listed.digest_tags, listed.missing))
+        known = listed.digest_tags if isinstance(listed.digest_tags, frozenset) else None
+        self._tell(TagsListed(work.name, tuple(listed.matching), known, listed.missing))
         return Opened(work, target_name, listed.digest_tags, await there if there else None), listed.matching
 
     def _list(self, work: RepositoryWork) -> Tags:
-        """Given tags are taken as given; the list then only tells where signatures lie."""
-        if work.tags is not None and not self._spec.with_referrers:
-            return Tags(list(work.tags))
-        listed = list_tags(self._source, self._spec, work.name)
-        return listed if work.tags is None else Tags(list(work.tags), listed.digest_tags)
+        """Given tags are taken as given; where their signatures lie is to be found."""
+        if work.tags is None:
+            return find_tags(self._source, self._spec, work.name)
+        wanted = self._spec.with_referrers
+        return Tags(list(work.tags), find_digest_tags(self._source, work.name) if wanted else frozenset())
 
     async def _list_there(self, repository: str) -> TagsThere | None:
         return list_there(self._target, repository)

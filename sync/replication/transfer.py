@@ -9,7 +9,6 @@ from time import monotonic
 from sync.oci.client import Client
 from sync.oci.errors import Denied, InvalidManifest, ManifestTooLarge, NotFound, Unauthorized
 from sync.oci.manifest import Descriptor, Manifest
-from sync.oci.reference import digest_tags
 from sync.replication.blobs import Blobs
 from sync.replication.graph import FIRST, Gates, Graph, Once
 from sync.replication.journey import Journey
@@ -79,19 +78,19 @@ class Transfer:
         if there is not None and there.digest != decision.digest:
             raise TagTaken(there.digest)
 
-    async def complete(self, journey: Journey, held: Descriptor) -> bool:
-        """For a resource that is equal already: brings signatures that came after it. True when one was missing."""
+    async def complete(self, journey: Journey, held: Descriptor, *, thorough: bool = True) -> bool:
+        """For a resource that is equal already: brings signatures that came after it. True when one was missing.
+
+        Those of what lies below an index are looked for where there may be some: by tags, and if `thorough` by the API.
+        """
         if not self._with_referrers:
             return False
-        for subject in self._subjects(journey, held):
-            await self._referrers.bring(journey, self._referrers.find(journey, subject))
+        found = self._referrers.find(journey, held.digest)
+        await self._referrers.bring(journey, found)
+        if held.is_index and ((thorough and found.by_api) or journey.may_find_below(held.digest)):
+            for subject in self._descendants(journey, held):
+                await self._referrers.bring(journey, self._referrers.find(journey, subject))
         return journey.manifests > 0
-
-    def _subjects(self, journey: Journey, held: Descriptor) -> Iterator[str]:
-        """The digest, and all below it where they may have signatures of their own."""
-        yield held.digest
-        if held.is_index and journey.digest_tags.difference(digest_tags(held.digest)):
-            yield from self._descendants(journey, held)
 
     def _descendants(self, journey: Journey, index: Descriptor, depth: int = 0) -> Iterator[str]:
         if index.digest not in self._below:
@@ -136,6 +135,5 @@ class Transfer:
         if journey.manifests >= MAX_MANIFESTS:
             raise ManifestTooLarge(f"more than {MAX_MANIFESTS} manifests hang on one tag", side="source")
         async with self._turns[journey.target_repository, manifest.digest]:
-            journey.check_lease()
-            self._target.put_manifest(journey.target_repository, reference, manifest)
+            self._target.put_manifest(journey.target_repository, reference, manifest, check=journey.check_lease)
         journey.wrote()

@@ -224,8 +224,10 @@ def _write_listing(sheet: Sheet, listing: TagsListed) -> bool:
     TaskPart.objects.bulk_create(
         TaskPart(task_id=part.task_id, repository_id=part.repository_id, tags=list(tags)) for tags in rest
     )
-    sheet.repository.listed = True
-    TaskRepository.objects.filter(pk=sheet.repository.pk).update(listed=True, digest_tags=sorted(listing.digest_tags))
+    if listing.digest_tags is not None:
+        sheet.repository.listed = True
+        known = sorted(listing.digest_tags)
+        TaskRepository.objects.filter(pk=sheet.repository.pk).update(listed=True, digest_tags=known)
     return bool(rest)
 
 

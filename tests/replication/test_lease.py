@@ -14,6 +14,7 @@ from sync.replication.lease import Lease
 from sync.replication.run import Replication
 from sync.replication.whereabouts import Hints
 from sync.replication.work import Limits, RepositoryWork
+from tests.fakes.registry import Answer
 from tests.replication.support import push, sign, some_image, spec
 from tests.support import Relay
 
@@ -73,6 +74,26 @@ def test_no_tag_is_written_after_the_lease_ran_out(how, moment, source, target, 
     assert RepositoryDone(name) in again
     assert judge.digest(target, f"{name}:v1") == image.digest
     assert judge.digest(target, f"{name}@{signature.digest}") == signature.digest
+
+
+def test_a_tag_that_the_target_refused_for_the_moment_is_not_written_again_after_the_lease_was_lost(
+    source, target, namespace, judge
+):
+    name = f"{namespace}/web"
+    push(source, name, "v1", some_image())
+    before = push(target, name, "v1", some_image())
+    lease = Lease(LEASE_SECONDS)
+    with Relay(target) as relay:
+
+        def busy(request):
+            lease.lose()
+            return Answer(503, {"Retry-After": "0"})
+
+        relay.script("PUT", f"/v2/{name}/manifests/v1", busy)
+        events = replicate_under(lease, source, relay.url, name, namespace)
+        assert len(relay.received("PUT", f"/v2/{name}/manifests/v1")) == 1
+    assert RepositoryDone(name, interrupted=True) in events
+    assert judge.digest(target, f"{name}:v1") == before.digest
 
 
 def test_nothing_is_asked_under_a_lease_that_was_lost_before(source, target, namespace):

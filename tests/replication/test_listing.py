@@ -13,7 +13,17 @@ from sync.oci.client import Client, Endpoint
 from sync.oci.errors import OciError
 from sync.replication.plan import list_tags
 from tests.fakes.registry import Answer, FakeRegistry, Received
-from tests.replication.support import lacking, nested_index, push, replicate, some_image, some_index, some_layer, spec
+from tests.replication.support import (
+    lacking,
+    nested_index,
+    push,
+    replicate,
+    sign,
+    some_image,
+    some_index,
+    some_layer,
+    spec,
+)
 from tests.support import Relay
 
 
@@ -165,3 +175,60 @@ def test_nothing_is_written_to_a_disk(source, target, namespace):
     command = [sys.executable, "-B", "-c", NO_FILES, source, target, namespace]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.stdout.strip(), ran.returncode) == (str({f"{name}:v1": "copied"}), 0), ran.stderr
+
+
+def asked_lists(relay: Relay) -> list[str]:
+    return [one.target for one in relay.received("GET") if "/tags/list" in one.target]
+
+
+@pytest.mark.parametrize("tags", ["v1|gone|latest", "v1"])
+def test_tags_that_are_spelled_out_ask_for_no_list(tags, source, target, namespace):
+    """P-56. Without referrers, that is: where these lie one page of the list tells best."""
+    push(source, f"{namespace}/web", "v1", some_image())
+    push(source, f"{namespace}/web", "v2", some_image())
+    rule = {"source_namespace": namespace, "repositories": "web", "tags": tags, "with_referrers": False}
+    with Relay(source) as from_, Relay(target) as to:
+        assert replicate(from_.url, to.url, **rule).outcomes == {f"{namespace}/web:v1": "copied"}
+        assert replicate(from_.url, to.url, **rule).outcomes == {f"{namespace}/web:v1": "unchanged"}
+        assert asked_lists(from_) == asked_lists(to) == []
+
+
+@pytest.mark.parametrize("list_", ["whole", "too long", "refused"])
+def test_signatures_of_tags_that_are_spelled_out_come_along(list_, source, target, namespace, judge):
+    name = f"{namespace}/web"
+    index = push(source, name, "v1", some_index())
+    signature = push(source, name, f"{index.children[1].digest.replace(':', '-')}.sig", some_image())
+    sign(source, name, index)
+    page = {
+        "whole": None,
+        "too long": Answer(body=json.dumps({"tags": [f"t{number}" for number in range(1000)]}).encode()),
+        "refused": Answer(403),
+    }[list_]
+    with Relay(source) as relay:
+        if page is not None:
+            relay.script("GET", f"/v2/{name}/tags/list", page, page, page)
+        ran = replicate(relay.url, target, source_namespace=namespace, repositories="web", tags="v1")
+        assert len(asked_lists(relay)) == 1
+        sign(source, name, index.children[0])
+        again = replicate(relay.url, target, source_namespace=namespace, repositories="web", tags="v1")
+    assert (ran.outcomes, again.outcomes) == ({f"{name}:v1": "copied"}, {f"{name}:v1": "copied"})
+    assert judge.digest(target, f"{name}:{index.children[1].digest.replace(':', '-')}.sig") == signature.digest
+    assert judge.digest(target, f"{name}:{artifacts.fallback_tag(index)}")
+    assert judge.digest(target, f"{name}:{artifacts.fallback_tag(index.children[0])}")
+
+
+def test_spelled_out_tags_of_which_none_is_there_are_nothing_to_do(source, target, namespace):
+    push(source, f"{namespace}/web", "v1", some_image())
+    ran = replicate(source, target, source_namespace=namespace, repositories="web|none", tags="v7")
+    assert (ran.outcomes, ran.vanished) == ({}, [])
+
+
+def test_a_spelled_out_tag_that_cannot_be_looked_at_fails_alone(source, target, namespace):
+    name = f"{namespace}/web"
+    for tag in ("v1", "v2"):
+        push(source, name, tag, some_image())
+    with Relay(source) as relay:
+        for method in ("HEAD", "GET"):
+            relay.script(method, f"/v2/{name}/manifests/v2", *[Answer(403)] * 4)
+        ran = replicate(relay.url, target, source_namespace=namespace, repositories="web", tags="v1|v2")
+    assert ran.outcomes == {f"{name}:v1": "copied", f"{name}:v2": "failed"}

@@ -75,10 +75,11 @@ def test_a_signature_that_comes_later_is_brought_by_the_next_run(api, source, ta
         index = push(source, name, "v1", some_index())
         url = from_.url if api else source
         replicate(url, to.url, source_namespace=namespace)
-        late = attach(from_.url, name, index) if api else sign(source, name, index)
-        assert replicate(url, to.url, source_namespace=namespace).outcomes == {f"{name}:v1": "copied"}
-        assert replicate(url, to.url, source_namespace=namespace).outcomes == {f"{name}:v1": "unchanged"}
-    assert listed_by_tag(judge, target, name, index) == {late.digest}
+        for signed in (index, index.children[0]):
+            late = attach(from_.url, name, signed) if api else sign(source, name, signed)
+            assert replicate(url, to.url, source_namespace=namespace).outcomes == {f"{name}:v1": "copied"}
+            assert replicate(url, to.url, source_namespace=namespace).outcomes == {f"{name}:v1": "unchanged"}
+            assert listed_by_tag(judge, target, name, signed) == {late.digest}
 
 
 @pytest.mark.parametrize(
