@@ -13,7 +13,7 @@ from sync.oci.client import Client, Credential, Endpoint
 from sync.oci.errors import Cancelled, OciError, ServerFault, Unreachable, UntrustedCertificate
 from sync.oci.manifest import Descriptor
 from sync.oci.transport import Transport
-from tests.fakes.registry import Answer, FakeRegistry
+from tests.fakes.registry import Answer, FakeRegistry, Received
 from tests.oci.artifacts import LAYER, blob
 from tests.support import self_signed, wait_until
 
@@ -138,20 +138,21 @@ def test_request_on_a_connection_that_opens_after_the_abort_is_not_sent(fake, st
 
 
 def test_wait_for_a_token_ends_for_all_who_want_it(fake, stop):
-    fake.script("GET", "/v2/", Answer(401, {"WWW-Authenticate": f'Bearer realm="{fake.url}/token"'}))
+    both = threading.Barrier(2, timeout=10)
+
+    def challenge(request: Received) -> Answer:
+        both.wait()
+        return Answer(401, {"WWW-Authenticate": f'Bearer realm="{fake.url}/token"'})
+
+    fake.script("GET", "/v2/", challenge)
     fake.script("GET", "/token", Answer(wait=True))
-    at_work = set()
-
-    def stopped() -> bool:
-        at_work.add(threading.get_ident())
-        return bool(stop.is_set())
-
-    client = Client(Endpoint(fake.url), Credential("robot", "secret"), cancelled=stopped)
+    client = Client(Endpoint(fake.url), Credential("robot", "secret"), cancelled=stop.is_set)
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(client.ping)
-        asked = lambda: len(at_work) == 2 and fake.received("GET", "/token")  # noqa: E731
-        assert isinstance(broken_off(client.ping, asked, stop.set, client.abort), Cancelled)
+        error = broken_off(client.ping, lambda: fake.received("GET", "/token"), stop.set, client.abort)
+        assert isinstance(error, Cancelled)
         assert isinstance(other.exception(SOON), Cancelled)
+    assert len(fake.received("GET", "/token")) == 1
 
 
 # without cancellation
