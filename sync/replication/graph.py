@@ -182,6 +182,10 @@ class Gate:
     ) -> None:
         self.leave()
 
+    @property
+    def has_room(self) -> bool:
+        return self._free > 0
+
     async def enter(self) -> None:
         with self._lock:
             if self._free:

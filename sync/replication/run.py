@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from time import monotonic
 
 from sync.oci.errors import Cancelled
@@ -67,11 +67,11 @@ class Replication:
         self._enough.set()
 
     def run(
-        self, take: Callable[[], RepositoryWork | None], should_stop: Callable[[], bool]
+        self, take: Callable[[int], Iterable[RepositoryWork]], should_stop: Callable[[], bool]
     ) -> Generator[Event | Tick, None, None]:
         """Synchronizes what `take` gives, some at once; yields what happens until all is done.
 
-        `take` is asked until it gives None, and again when a repository is done. It and `should_stop` are asked in the
+        `take` is asked for so many at the most, again when some are done. It and `should_stop` are asked in the
         caller's thread only. When told to stop, what is under way ends between two requests or in the middle of a
         blob, and its repositories come back as interrupted within seconds.
         """
@@ -92,11 +92,13 @@ class Replication:
                 pass
             self._graph.close()
 
-    def _take_up(self, take: Callable[[], RepositoryWork | None], active: dict[str, RepositoryWork]) -> None:
-        while not (self._enough.is_set() or self._stop.is_set()) and len(active) < self._limits.repositories_at_once:
-            item = take()
-            if item is None:
-                return
+    def _take_up(self, take: Callable[[int], Iterable[RepositoryWork]], active: dict[str, RepositoryWork]) -> None:
+        """Some at a time, as asking for one costs as much; one as well while there is little to do."""
+        room = self._limits.repositories_at_once - len(active)
+        enough = 1 if self._window.has_room else max(1, self._limits.repositories_at_once // 4)
+        if self._enough.is_set() or self._stop.is_set() or room < enough:
+            return
+        for item in take(room):
             active[item.name] = item
             self._graph.spawn(self._repository(item), NEXT)
 

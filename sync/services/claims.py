@@ -1,6 +1,6 @@
 """Claims: which worker has which part of a task.
 
-    waiting -> claimed      claim_next, by whoever comes first
+    waiting -> claimed      claim, by whoever comes first
     claimed -> waiting      give_back and fall, by the owner; take_back, when the owner is silent;
                             sync.services.record, when the owner leaves something over
     claimed -> gone         sync.services.record, when the owner is done; fail, when waiting makes no sense
@@ -27,8 +27,6 @@ from sync.oci.errors import OciError
 MAX_LOST_OWNERS = 3
 CHUNK = 500
 LOST = OciError(f"Given up: {MAX_LOST_OWNERS} workers in a row were lost over this", hint="Look at the workers' logs.")
-# What the owner of a part writes when something of it was done.
-FORWARD: dict[str, Any] = {"lost_owners": 0, "tries": 0, "put_off_since": None}
 
 
 def claimable() -> QuerySet[TaskPart]:
@@ -53,23 +51,47 @@ def owners_by_task() -> Counter[int]:
     return Counter(task for task, _ in pairs)
 
 
-def claim_next(task: SyncTask, token: str, busy: Collection[int] = ()) -> TaskPart | None:
-    """A waiting part of the task, now ours; None when there is none. No part of the repositories in `busy`."""
-    waiting = ready(task).exclude(repository__in=busy).select_related(None).order_by("pk")
-    while True:
-        with transaction.atomic():
-            # Claimers do not wait for each other where the database can skip what another one is claiming.
-            part = waiting.select_for_update(skip_locked=True, of=("self",)).first()
-            if part is None:
-                return None
-            mine = TaskPart.objects.filter(pk=part.pk, claim="")
-            if mine.update(claim=token, heartbeat_at=Now(), not_before=None):
-                begun = TaskRepository.objects.filter(parts=part)
-                begun.filter(status=Status.WAITING).update(status=Status.SYNCHRONIZING)
-                others = TaskPart.objects.filter(repository=OuterRef("pk")).exclude(not_before=None)
-                begun.exclude(Q(next_try_at=None) | Exists(others)).update(next_try_at=None, reason="")
-                part.claim = token
-                return part
+def claim(task: SyncTask, token: str, busy: Collection[int] = (), most: int = 1) -> list[TaskPart]:
+    """At most so many waiting parts of the task, each of another repository, now ours; none of those in `busy`.
+
+    There may be more when it gives fewer, as long as it gives some.
+    """
+    waiting = ready(task).exclude(repository__in=busy).select_related("repository").order_by("pk")
+    with transaction.atomic():
+        # Claimers do not wait for each other where the database can skip what another one is claiming.
+        found = waiting.select_for_update(skip_locked=True, of=("self",))[:most]
+        chosen: dict[int | None, TaskPart] = {}
+        for part in found:
+            chosen.setdefault(part.repository_id, part)
+        parts = list(chosen.values())
+        mine = TaskPart.objects.filter(pk__in=[part.pk for part in parts], claim="")
+        mine.update(claim=token, heartbeat_at=Now(), not_before=None)
+        _begin([part.repository_id for part in parts if part.repository_id])
+    for part in parts:
+        part.claim = token
+    return parts
+
+
+def _begin(repository_ids: Sequence[int]) -> None:
+    """Somebody works on these, and waits no longer for the next try of what has just been claimed."""
+    rows = list(_locked(repository_ids).values_list("pk", "status", "next_try_at"))
+    waiting = [pk for pk, status, _ in rows if status == Status.WAITING]
+    if waiting:
+        TaskRepository.objects.filter(pk__in=waiting).update(status=Status.SYNCHRONIZING)
+    put_off = [pk for pk, _, next_try_at in rows if next_try_at is not None]
+    if put_off:
+        others = TaskPart.objects.filter(repository=OuterRef("pk")).exclude(not_before=None)
+        TaskRepository.objects.filter(~Exists(others), pk__in=put_off).update(next_try_at=None, reason="")
+
+
+def lock(repository_ids: Iterable[int]) -> None:
+    """Before several of them are written in turn, in the caller's transaction."""
+    list(_locked(list(repository_ids)).values_list("pk"))
+
+
+def _locked(repository_ids: Collection[int]) -> QuerySet[TaskRepository]:
+    """In one order, so that two never wait for each other; not the keys, as others may be adding resources."""
+    return TaskRepository.objects.filter(pk__in=repository_ids).order_by("pk").select_for_update(no_key=True)
 
 
 def beat(part: TaskPart) -> bool:
@@ -82,21 +104,33 @@ def owned(part: TaskPart) -> QuerySet[TaskPart]:
     return TaskPart.objects.filter(pk=part.pk, claim=part.claim)
 
 
-def settle(repository_id: int) -> None:
-    """Gives a repository the status that its parts say, in the transaction that changed one of them."""
-    # Not the key: others may be adding resources to the repository, and wait for it themselves.
-    rows = TaskRepository.objects.filter(pk=repository_id, status__in=OPEN)
-    row = rows.select_for_update(no_key=True).defer("digest_tags").first()
-    if row is None:
-        return
-    parts = TaskPart.objects.filter(repository=row)
-    if parts.exists():
-        rows.update(status=Status.SYNCHRONIZING if parts.exclude(claim="").exists() else Status.WAITING)
-        return
-    row.status = _end_of(row)
-    rows.update(status=row.status, next_try_at=None, digest_tags=[])
-    if row.needless:
-        SyncTask.objects.filter(pk=row.task_id).update(repository_count=F("repository_count") - 1)
+def settle(repository_ids: Collection[int]) -> None:
+    """Gives repositories the status that their parts say, in the transaction that changed some of these."""
+    rows = list(_locked(repository_ids).filter(status__in=OPEN).defer("digest_tags"))
+    claims = TaskPart.objects.filter(repository__in=rows).order_by().values_list("repository_id", "claim").distinct()
+    working: dict[int, bool] = {}
+    for repository_id, claim in claims:
+        working[repository_id] = working.get(repository_id, False) or bool(claim)
+    becoming: defaultdict[Status, list[int]] = defaultdict(list)
+    ended: defaultdict[Status, list[TaskRepository]] = defaultdict(list)
+    for row in rows:
+        if row.pk in working:
+            becoming[Status.SYNCHRONIZING if working[row.pk] else Status.WAITING].append(row.pk)
+        else:
+            ended[_end_of(row)].append(row)
+    for status, pks in becoming.items():
+        TaskRepository.objects.filter(pk__in=pks).update(status=status)
+    for status, over in ended.items():
+        _end(status, over)
+
+
+def _end(status: Status, rows: Sequence[TaskRepository]) -> None:
+    pks = [row.pk for row in rows]
+    TaskRepository.objects.filter(pk__in=pks).update(status=status, next_try_at=None, digest_tags=[])
+    for row in rows:
+        row.status = status
+    for task_id, number in sorted(Counter(row.task_id for row in rows if row.needless).items()):
+        SyncTask.objects.filter(pk=task_id).update(repository_count=F("repository_count") - number)
 
 
 def _end_of(row: TaskRepository) -> Status:
@@ -107,9 +141,13 @@ def _end_of(row: TaskRepository) -> Status:
     return Status.PARTIAL if row.succeeded else Status.FAILED
 
 
-def count(repository: TaskRepository, numbers: Mapping[str, int]) -> None:
-    """Adds to the counts of the repository, in the caller's transaction."""
-    _add(TaskRepository.objects.filter(pk=repository.pk), numbers)
+def count(numbers: Mapping[int, Mapping[str, int]]) -> None:
+    """Adds to the counts of repositories, by their ids, in the caller's transaction."""
+    alike: defaultdict[tuple[tuple[str, int], ...], list[int]] = defaultdict(list)
+    for repository_id, counted in numbers.items():
+        alike[tuple(sorted(counted.items()))].append(repository_id)
+    for same, repository_ids in alike.items():
+        _add(TaskRepository.objects.filter(pk__in=repository_ids), dict(same))
 
 
 def count_in_task(task_id: int, numbers: Mapping[str, int]) -> None:
@@ -155,10 +193,9 @@ def _lose(parts: QuerySet[TaskPart], error: OciError) -> bool:
 
 def _release(parts: QuerySet[TaskPart], **changes: Any) -> None:
     with transaction.atomic():
-        for part in parts.select_for_update().order_by("repository_id", "pk"):
-            TaskPart.objects.filter(pk=part.pk).update(claim="", **changes)
-            if part.repository_id:
-                settle(part.repository_id)
+        held = list(parts.select_for_update().order_by("repository_id", "pk").values_list("pk", "repository_id"))
+        TaskPart.objects.filter(pk__in=[pk for pk, _ in held]).update(claim="", **changes)
+        settle({repository_id for _, repository_id in held if repository_id})
 
 
 def fail(parts: QuerySet[TaskPart], error: OciError) -> None:
@@ -178,7 +215,7 @@ def _fail(doomed: Sequence[TaskPart], error: OciError) -> None:
             SyncTask.objects.filter(pk=part.task_id).update(reason=str(error))
         else:
             of_tasks[part.task_id].update(_fail_resources(part.repository, part.tags, error))
-            settle(part.repository.pk)
+    settle({part.repository_id for part in doomed if part.repository_id})
     for task_id, numbers in of_tasks.items():
         count_in_task(task_id, numbers)
 
@@ -193,7 +230,7 @@ def _fail_resources(repository: TaskRepository, tags: list[str] | None, error: O
     unplanned = 0 if repository.listed and tags else len(tags or [""])
     TaskRepository.objects.filter(pk=repository.pk).update(reason=str(error))
     numbers = {"planned": unplanned, "failed": len(tags or [""])}
-    count(repository, numbers)
+    count({repository.pk: numbers})
     return numbers
 
 

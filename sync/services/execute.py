@@ -219,28 +219,38 @@ class _Slice:
                     self._spread()
                 self._watch(self._task)
 
-    def _take(self, deadline: float, source: Registry) -> RepositoryWork | None:
-        """A part that we claimed, as work for the engine; None when there is none for us, or it is time to end."""
-        while self._task.repository_count is None or (monotonic() < deadline and not self._has_its_share()):
-            part = claims.claim_next(self._task, self._token, self._recorder.busy)
-            if part is None and self._recorder.flush_ended():
-                continue  # More of a repository whose last part is done may wait.
-            if part is None:
-                return None
-            if part.repository_id is not None:
-                return self._recorder.open(part)
-            self._plan(part, source)
-        return None
+    def _take(self, deadline: float, source: Registry, most: int) -> list[RepositoryWork]:
+        """Parts that we claimed, as work for the engine; fewer when there are no more for us, or it is time to end."""
+        works: list[RepositoryWork] = []
+        while wanted := self._still_wanted(deadline, most - len(works)):
+            parts = claims.claim(self._task, self._token, self._recorder.busy, wanted)
+            if not parts:
+                # More of a repository whose last part is done may wait.
+                if claims.ready(self._task).exists() and self._recorder.flush_ended():
+                    continue
+                break
+            if parts[0].repository_id is None:
+                self._plan(parts[0], source)
+            else:
+                works += self._recorder.open(parts)
+        return works
 
-    def _has_its_share(self) -> bool:
-        """Whether others should find something too: each takes a smaller part of the rest the less of it there is.
+    def _still_wanted(self, deadline: float, most: int) -> int:
+        """How many parts to claim, so that others find something too: a smaller share the less is left.
 
         One more than the share, so that a worker begins with the next one before it ends the last.
         """
-        mine = self._recorder.at_work
-        if self._sharers < 2 or mine < 2:
-            return False
-        return mine > ceil(claims.ready(self._task).count() / self._sharers)
+        if self._task.repository_count is None:
+            return 1
+        if monotonic() >= deadline:
+            return 0
+        if self._sharers < 2:
+            return most
+        mine, left = self._recorder.at_work, claims.ready(self._task).count()
+        wanted = 0
+        while wanted < most and mine + wanted <= max(1, ceil((left - wanted) / self._sharers)):
+            wanted += 1
+        return wanted
 
     def _plan(self, part: TaskPart, source: Registry) -> None:
         tags: dict[str, list[str]] = defaultdict(list)

@@ -33,6 +33,11 @@ class Sheet:
     changed: bool = False
     lost: bool = False
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether its tags were listed just now, and are more than one owner takes up."""
+        return self.listing is not None and len(self.listing.tags) > self.work.at_most
+
     def note(self, event: Event) -> None:
         """Takes what the engine tells, failures that are put off excepted."""
         self.changed = True

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import huge, sections, table
+from tests.bench.bare import Bare
 from tests.bench.corpus import Corpus, build
 from tests.bench.lane import Contestant
 from tests.bench.rounds import Contest, Record
@@ -62,7 +63,8 @@ class Bench:
             ours = list(self._spread() if section.corpus == "spread" else self._ours(stack))
             theirs = list(self._theirs(corpus)) if section.skopeo or not ours else []
             judge = Judge(order.skopeo) if order.skopeo else None
-            contest = Contest(corpus, section.network, section.phases, [*ours, *theirs], judge)
+            bare = [Bare(corpus)] if section.skopeo and ours and theirs else []
+            contest = Contest(corpus, section.network, section.phases, [*ours, *theirs, *bare], judge)
             records = list(self._watched(contest.run(order.rounds)))
         self._documents += [table.as_json(record, table.fewest(corpus, record.phase)) for record in records]
         print("", *table.lines(corpus, records), sep="\n")

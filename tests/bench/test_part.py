@@ -43,7 +43,7 @@ def test_all_copy_the_same_and_what_each_asks_is_counted(registry_binary, skopeo
     figures = tmp_path / "figures.json"
     told = run("--corpus", "many-small", "--network", "loopback", "--rounds", "1", "--scale", "0.01", "--json", figures)
     size = len(build("many-small", 1, 0.01).content)
-    assert f"No digest wrong: {3 * (4 * size + 10)} tags asked for" in told
+    assert f"No digest wrong: {4 * (4 * size + 10)} tags asked for" in told
     for contestant in ("ours, command", "ours, worker", "skopeo sync"):
         cold = documents(figures, "cold", contestant)
         assert cold["source"]["blobs_sent"] == cold["fewest"]["blob_bytes"]
@@ -54,6 +54,11 @@ def test_all_copy_the_same_and_what_each_asks_is_counted(registry_binary, skopeo
         assert 10_000_000 < cold["usage"]["peak"] < 200_000_000
         new = documents(figures, "new", contestant)
         assert new["target"]["requests"]["PUT manifest"] == 10
+    # The bare client is the bound: it asks the fewest requests, neither more nor less.
+    for phase in ("cold", "idle"):
+        bare = documents(figures, phase, "bare client")
+        for side in ("source", "target"):
+            assert sum(bare[side]["requests"].values()) == bare["fewest"][f"{side}_requests"]
     # A quick check trusts what the rule verified here a moment ago: it asks the target for lists of tags only.
     assert "HEAD manifest" in documents(figures, "idle", "ours, worker")["target"]["requests"]
     assert "HEAD manifest" not in documents(figures, "quick", "ours, worker")["target"]["requests"]

@@ -7,10 +7,9 @@ from django.core.management import CommandError, call_command
 
 from sync.management.commands import stop_task
 from sync.models import Status, SyncTask
-from sync.services import claims
 from tests.commands.support import TAGS, arrived, push_many, wait_for_the_first
 from tests.fakes.registry import Answer
-from tests.services.support import open_here
+from tests.services.support import claim_one, open_here
 from tests.support import Relay
 
 pytestmark = pytest.mark.django_db
@@ -55,7 +54,7 @@ def test_an_unknown_id_stops_nothing(rule):
 def test_a_task_whose_worker_does_not_answer_is_still_stopping(rule, monkeypatch):
     task = open_here(rule)
     task.start()
-    assert claims.claim_next(task, "a worker that hangs")
+    assert claim_one(task, "a worker that hangs")
     monkeypatch.setattr(stop_task, "WAIT_SECONDS", 0.1)
     code, out, _ = stop(task.pk)
     assert (code, out.startswith(f"Task {task.pk} of everything: still stopping.")) == (1, True)

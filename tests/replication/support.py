@@ -5,7 +5,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import requests
@@ -111,7 +111,7 @@ def replicate(
     run = Replication(from_, to, wanted, stop, limits, Hints() if hints is None else hints)
     work: Iterator[RepositoryWork] = (RepositoryWork(name, only or None) for name in list_repositories(from_, wanted))
     events: list[Event] = []
-    for event in run.run(lambda: next(work, None), lambda: should_stop(events)):
+    for event in run.run(lambda most: list(islice(work, most)), lambda: should_stop(events)):
         if not isinstance(event, Tick):
             events.append(event)
     return Ran(events)

@@ -1,6 +1,7 @@
 """A worker that is no longer the owner of what it does lets no tag point anywhere."""
 
 import threading
+from itertools import islice
 from time import monotonic
 
 import pytest
@@ -29,7 +30,9 @@ def replicate_under(lease: Lease, source: str, target: str, repository: str, nam
     wanted = spec(source_namespace=namespace, overwrite=True)
     run = Replication(from_, to, wanted, threading.Event(), Limits(), Hints())
     work = iter([RepositoryWork(repository, lease=lease)])
-    return [event for event in run.run(lambda: next(work, None), lambda: False) if not isinstance(event, Tick)]
+    return [
+        event for event in run.run(lambda most: list(islice(work, most)), lambda: False) if not isinstance(event, Tick)
+    ]
 
 
 @pytest.fixture

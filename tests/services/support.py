@@ -1,6 +1,6 @@
 """Instances, rules and tasks for tests of the services."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from sync.models import Instance, SyncRule, SyncTask, TaskPart, TaskRepository, Trigger
-from sync.services import execute
+from sync.services import claims, execute
 from sync.services.execute import run_slice
 from sync.services.trigger import open_task
 
@@ -55,6 +55,10 @@ def task_with_rows(rule: SyncRule, *names: str, tags: Sequence[str] | None = Non
     SyncTask.objects.filter(pk=task.pk).update(repository_count=len(names), planned=planned * len(names))
     task.refresh_from_db()
     return task
+
+
+def claim_one(task: SyncTask, token: str, busy: Collection[int] = ()) -> TaskPart | None:
+    return next(iter(claims.claim(task, token, busy)), None)
 
 
 def work(task: SyncTask, **options: Any) -> bool:

@@ -12,7 +12,15 @@ from sync.models import Delivery, LogLine, Status, SyncTask, TaskPart, TaskRepos
 from sync.replication.events import Outcome, RepositoryDone, ResourceDone, TagsListed
 from sync.services import claims, execute
 from sync.services.record import Recorder
-from tests.services.support import assert_sums_agree, in_threads, make_instance, make_rule, open_here, task_with_rows
+from tests.services.support import (
+    assert_sums_agree,
+    claim_one,
+    in_threads,
+    make_instance,
+    make_rule,
+    open_here,
+    task_with_rows,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -20,7 +28,7 @@ DIGEST = f"sha256:{'a' * 64}"
 
 
 def claim(task: SyncTask, token: str) -> TaskPart:
-    part = claims.claim_next(task, token)
+    part = claim_one(task, token)
     assert part is not None
     return part
 
@@ -28,7 +36,7 @@ def claim(task: SyncTask, token: str) -> TaskPart:
 def owner(task: SyncTask, token: str) -> tuple[Recorder, TaskPart]:
     """A worker that has claimed a part and begins with it."""
     recorder, part = Recorder(task, token, patient=True), claim(task, token)
-    recorder.open(part)
+    recorder.open([part])
     return recorder, part
 
 
@@ -48,7 +56,7 @@ def test_no_two_claimers_get_the_same_part():
 
     def claim_all(token: str) -> list[str]:
         got = []
-        while (part := claims.claim_next(task, token)) is not None:
+        while (part := claim_one(task, token)) is not None:
             assert part.repository is not None
             got.append(part.repository.name)
         return got
@@ -81,7 +89,7 @@ def test_what_a_lost_owner_writes_late_changes_nothing(rule):
 def test_who_finds_the_part_taken_loses_the_lease_under_which_tags_are_written(rule):
     task = task_with_rows(rule, "prod/web", tags=["v1", "v2"])
     recorder, part = Recorder(task, "lost", patient=True), claim(task, "lost")
-    lease = recorder.open(part).lease
+    lease = recorder.open([part])[0].lease
     recorder.record(ResourceDone("prod/web", "v1", Outcome.COPIED, DIGEST))
     recorder.flush()
     assert lease.holds()
@@ -225,9 +233,9 @@ def test_workers_that_share_repositories_never_lock_each_other_out():
     def write(token: str) -> None:
         recorder = Recorder(SyncTask.objects.get(pk=task.pk), token, patient=True)
         for _ in range(2):
-            part = claims.claim_next(task, token, recorder.busy)
+            part = claim_one(task, token, recorder.busy)
             assert part is not None
-            recorder.open(part)
+            recorder.open([part])
         for number, tag in enumerate(tags[:-1]):
             # Both repositories in one write, then one of them alone.
             for name in ("prod/a", "prod/b") if number % 2 else (("prod/a", "prod/b")[number // 2 % 2],):
@@ -249,7 +257,7 @@ def test_parts_of_one_repository_may_fail_at_once():
         more = [TaskPart(task=task, repository=row, tags=[f"v{number}"]) for number in range(1, 80)]
         TaskPart.objects.bulk_create(more)
         count_planned = {"planned": 79}
-        claims.count(row, count_planned)
+        claims.count({row.pk: count_planned})
         claims.count_in_task(task.pk, count_planned)
         return task
 

@@ -10,7 +10,7 @@ from sync.services.record import Recorder
 from tcrconsole.secrets import make_credential_key
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.replication.support import push, some_image
-from tests.services.support import assert_sums_agree, open_here, reached_at, run, task_with_rows
+from tests.services.support import assert_sums_agree, claim_one, open_here, reached_at, run, task_with_rows
 from tests.support import Relay
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_backoff")]
@@ -87,7 +87,7 @@ def broken(*_, **__):
     raise ValueError("a fault of our own")
 
 
-@pytest.mark.parametrize("where", ["sync.services.record._write_resources", "sync.services.record.Recorder.record"])
+@pytest.mark.parametrize("where", ["sync.services.writing._write_resources", "sync.services.record.Recorder.record"])
 def test_a_fault_of_our_own_gives_back_what_was_claimed_and_ends_after_three(
     where, rule, namespace, source, caplog, monkeypatch
 ):
@@ -119,7 +119,7 @@ def test_a_fault_that_passes_leaves_no_trace(rule, namespace, source):
     push(source, f"{namespace}/web", "v1", some_image())
     task = open_here(rule)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sync.services.record._write_resources", broken)
+        patch.setattr("sync.services.writing._write_resources", broken)
         assert run_slice(task) is True
     assert run_slice(task) is False
     task.refresh_from_db()
@@ -215,9 +215,9 @@ def test_a_part_that_falls_with_counts_written_stays_below_a_hundred_percent(rul
 def test_a_fall_takes_nothing_from_others(rule):
     task = task_with_rows(rule, "prod/a", "prod/b")
     for token in ("mine", "theirs"):
-        part = claims.claim_next(task, token)
+        part = claim_one(task, token)
         assert part is not None
-        Recorder(task, token, patient=True).open(part)
+        Recorder(task, token, patient=True).open([part])
     assert claims.fall("mine", OciError("A fault."))
     assert not claims.fall("mine", OciError("A fault."))
     assert sorted(task.parts.values_list("claim", "lost_owners", "repository__status")) == [

@@ -10,7 +10,15 @@ from sync.services.execute import plan_repositories, run_slice
 from sync.services.spec import spec_of_task
 from sync.services.trigger import stop_task
 from tests.replication.support import push, some_image
-from tests.services.support import in_threads, make_instance, make_rule, open_here, reached_at, task_with_rows
+from tests.services.support import (
+    claim_one,
+    in_threads,
+    make_instance,
+    make_rule,
+    open_here,
+    reached_at,
+    task_with_rows,
+)
 from tests.support import Relay
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +31,7 @@ def stopped_elsewhere(task: SyncTask) -> None:
 
 
 def claimed(task: SyncTask, token: str) -> TaskPart:
-    part = claims.claim_next(task, token)
+    part = claim_one(task, token)
     assert part is not None
     return part
 
@@ -48,7 +56,7 @@ def test_a_task_that_is_stopped_has_nothing_to_claim_and_keeps_its_owners(rule):
     task = task_with_rows(rule, "prod/a", "prod/b")
     claimed(task, "mine")
     stopped_elsewhere(task)
-    assert claims.claim_next(task, "mine") is None
+    assert claim_one(task, "mine") is None
     assert dict(TaskRepository.objects.values_list("name", "status")) == {
         "prod/a": Status.SYNCHRONIZING,
         "prod/b": Status.STOPPED,
@@ -59,14 +67,14 @@ def test_a_task_that_is_stopped_has_nothing_to_claim_and_keeps_its_owners(rule):
 def test_an_ended_task_has_nothing_to_claim(rule):
     task = task_with_rows(rule, "prod/a")
     task.close(Status.FAILED)
-    assert claims.claim_next(task, "mine") is None
+    assert claim_one(task, "mine") is None
 
 
 def test_a_part_of_a_repository_that_we_hold_is_left_to_others(rule):
     task = task_with_rows(rule, "prod/a", tags=["v1"])
     TaskPart.objects.create(task=task, repository=task.repositories.get(), tags=["v2"])
     mine = claimed(task, "mine")
-    assert claims.claim_next(task, "mine", [mine.repository_id or 0]) is None
+    assert claim_one(task, "mine", [mine.repository_id or 0]) is None
     assert claimed(task, "theirs").tags == ["v2"]
 
 

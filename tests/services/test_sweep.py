@@ -10,14 +10,14 @@ from sync import jobs, queue
 from sync.models import Status, SyncTask, TaskPart, TaskRepository, Trigger
 from sync.services import claims, execute
 from sync.services.trigger import open_task
-from tests.services.support import in_threads, make_instance, make_rule, open_here, swept, task_with_rows
+from tests.services.support import claim_one, in_threads, make_instance, make_rule, open_here, swept, task_with_rows
 
 pytestmark = pytest.mark.django_db
 
 
 def lose(task: SyncTask, token: str = "lost") -> TaskPart:
     """A part whose owner has been silent for too long."""
-    part = claims.claim_next(task, token)
+    part = claim_one(task, token)
     assert part is not None
     TaskPart.objects.filter(pk=part.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
     return part
@@ -25,7 +25,7 @@ def lose(task: SyncTask, token: str = "lost") -> TaskPart:
 
 def test_the_sweep_may_come_as_often_as_it_likes(rule):
     task = task_with_rows(rule, "prod/a", "prod/b")
-    held = claims.claim_next(task, "held")
+    held = claim_one(task, "held")
     lose(task)
     assert swept() == [task]
     before = list(TaskPart.objects.values()), list(TaskRepository.objects.values())
@@ -47,10 +47,10 @@ def test_the_sweep_leaves_alone_what_waits_for_its_next_try(rule):
     task = task_with_rows(rule, "prod/a")
     TaskPart.objects.update(not_before=timezone.now() + timedelta(hours=1))
     assert swept() == []
-    assert claims.claim_next(task, "mine") is None
+    assert claim_one(task, "mine") is None
     TaskPart.objects.update(not_before=timezone.now())
     assert swept() == [task]
-    assert claims.claim_next(task, "mine") is not None
+    assert claim_one(task, "mine") is not None
 
 
 def test_the_sweep_closes_what_the_last_two_finishers_missed(rule):
@@ -79,7 +79,7 @@ def test_a_task_whose_planner_was_lost_is_planned_by_another(rule):
     task.start()
     lose(task)
     assert swept() == [task]
-    part = claims.claim_next(task, "next")
+    part = claim_one(task, "next")
     assert part is not None
     assert (part.repository, part.lost_owners) == (None, 1)
 

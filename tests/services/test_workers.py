@@ -17,6 +17,7 @@ from sync.services.trigger import open_task
 from tests.replication.support import push, some_image
 from tests.services.support import (
     assert_sums_agree,
+    claim_one,
     in_threads,
     make_due,
     make_instance,
@@ -72,7 +73,7 @@ def test_no_more_workers_than_the_rule_allows(parallelism, helps, rule, namespac
     rule.parallelism = parallelism
     rule.save()
     task = task_with_rows(rule, f"{namespace}/a", f"{namespace}/b")
-    assert claims.claim_next(task, "another") is not None
+    assert claim_one(task, "another") is not None
     with Relay(source) as relay:
         reached_at(rule.source, relay.url)
         assert work(task) is False
@@ -97,7 +98,7 @@ def test_a_worker_with_too_much_to_do_asks_for_as_many_others_as_may_and_can_hel
     rule.parallelism = parallelism
     rule.save()
     task = task_with_rows(rule, *(f"prod/{number}" for number in range(parts + 1)))
-    claims.claim_next(task, "me")
+    claim_one(task, "me")
     with newly_enqueued(task, asked):
         trigger.spread(task)
     with newly_enqueued(task, 0):
@@ -122,7 +123,7 @@ def test_a_worker_with_too_much_to_do_asks_for_as_many_others_as_may_and_can_hel
 def test_the_sweep_tops_up_to_what_the_rule_allows(owners, waiting, queued, asked, rule, valkey):
     task = task_with_rows(rule, *(f"prod/{number}" for number in range(owners + waiting)))
     for number in range(owners):
-        claims.claim_next(task, f"owner-{number}")
+        claim_one(task, f"owner-{number}")
     assert claims.owners(task) == owners
     with newly_enqueued(task, asked):
         trigger.top_up(task, claims.owners(task), claims.ready(task).count(), queued)
@@ -215,7 +216,7 @@ def test_claimers_do_not_wait_for_each_other():
 
     def claim() -> int:
         assert held.wait(10)
-        part = claims.claim_next(task, "other")
+        part = claim_one(task, "other")
         claimed.set()
         assert part is not None
         return part.pk
