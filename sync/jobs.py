@@ -21,8 +21,15 @@ def execute_task(task_id: int) -> None:
     close_old_connections()
     try:
         task = SyncTask.objects.select_related("rule").get(pk=task_id)
-        spread, sharers = partial(trigger.spread, task), queue.worker_count() or 1
-        if execute.run_slice(task, leaving=queue.leaving, patient=True, spread=spread, sharers=sharers):
+        more = execute.run_slice(
+            task,
+            leaving=queue.leaving,
+            patient=True,
+            spread=partial(trigger.spread, task),
+            sharers=queue.worker_count() or 1,
+            others_wait=partial(queue.others_wait, task.pk),
+        )
+        if more:
             trigger.go_on(task)
     except SyncTask.DoesNotExist:
         return

@@ -33,6 +33,8 @@ SWEEP_SECONDS = 15
 SWEEP_JOB = "sync.jobs.sweep"
 # How long the server may take to answer what is good to know and can be done without.
 HINT_SECONDS = 1
+# So many jobs at the head of a queue tell whether others wait in it.
+LOOKED_AT = 50
 # How long the server may take to answer one question of inspect().
 INSPECT_SECONDS = 5
 
@@ -123,6 +125,15 @@ def enqueue_task(task_id: int, queue: str = "default") -> bool:
         log.warning("task %s could not be enqueued: %s", task_id, error)
         return False
     return True
+
+
+def others_wait(task_id: int) -> bool:
+    """Whether a job other than those of this task waits for a worker. True when the queue cannot be reached."""
+    try:
+        waiting = [name for one in QUEUES for name in django_rq.get_queue(one).get_job_ids(0, LOOKED_AT)]
+    except RedisError:
+        return True
+    return any(not name.startswith(f"task-{task_id}-") for name in waiting)
 
 
 def queued_tasks() -> Counter[int]:

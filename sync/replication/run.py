@@ -93,10 +93,9 @@ class Replication:
             self._graph.close()
 
     def _take_up(self, take: Callable[[int], Iterable[RepositoryWork]], active: dict[str, RepositoryWork]) -> None:
-        """Some at a time, as asking for one costs as much; one as well while there is little to do."""
+        """As many as there is room for, when all tags of those before are begun: earlier nobody could turn to them."""
         room = self._limits.repositories_at_once - len(active)
-        enough = 1 if self._window.has_room else max(1, self._limits.repositories_at_once // 4)
-        if self._enough.is_set() or self._stop.is_set() or room < enough:
+        if self._enough.is_set() or self._stop.is_set() or not room or not self._window.has_room:
             return
         for item in take(room):
             active[item.name] = item

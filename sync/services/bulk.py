@@ -10,9 +10,10 @@ from django.db.models import QuerySet, Sum
 from sync.models import Instance, Status, SyncRule, SyncTask, Trigger
 from sync.oci.reference import InvalidReference, check_repository, check_tag
 from sync.services import claims
-from sync.services.execute import finish, never, run_slice
+from sync.services.execute import finish, run_slice
 from sync.services.spec import spec_of_rule
 from sync.services.trigger import open_task, stop_task
+from sync.services.turn import never
 
 POLL_SECONDS = 0.5
 

@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.db import connection, connections
 
 from sync.models import Instance, SyncRule
-from sync.services import execute
+from sync.services import turn
 from tests.registries import judge, namespace, quick_backoff, source, target
 from tests.services.support import make_instance, make_rule
 
@@ -18,7 +18,7 @@ __all__ = ["judge", "namespace", "quick_backoff", "source", "target"]
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
     cache.clear()
-    execute.kept_in_target.cache_clear()
+    turn.kept_in_target.cache_clear()
 
 
 @pytest.fixture

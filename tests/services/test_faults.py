@@ -4,7 +4,7 @@ import pytest
 
 from sync.models import Status, SyncTask, TaskPart, TaskRepository
 from sync.oci.errors import OciError
-from sync.services import claims, execute
+from sync.services import claims, execute, turn
 from sync.services.execute import run_slice
 from sync.services.record import Recorder
 from tcrconsole.secrets import make_credential_key
@@ -131,7 +131,7 @@ def test_a_fault_of_our_own_while_planning_ends_the_task_after_three(where, rule
     push(source, f"{namespace}/web", "v1", some_image())
     task = open_here(rule)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execute, where, broken)
+        patch.setattr(turn, where, broken)
         for lost in range(1, claims.MAX_LOST_OWNERS):
             assert run_slice(task) is True
             assert task.parts.get().lost_owners == lost
@@ -146,7 +146,7 @@ def test_a_fault_while_planning_that_passes_leaves_no_trace(rule, namespace, sou
     push(source, f"{namespace}/web", "v1", some_image())
     task = open_here(rule)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execute, "list_repositories", broken)
+        patch.setattr(turn, "list_repositories", broken)
         assert run_slice(task) is True
     assert run_slice(task) is False
     assert (task.status, task.copied, task.reason) == (Status.SUCCEEDED, 1, "")
@@ -156,7 +156,7 @@ def test_a_fault_of_our_own_before_anything_is_claimed_fails_the_task_at_once(ru
     push(source, f"{namespace}/web", "v1", some_image())
     task = open_here(rule)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execute, "reach", broken)
+        patch.setattr(turn, "reach", broken)
         assert run_slice(task) is False
     assert task.status == Status.FAILED
     assert "An unexpected fault in the console (ValueError)" in task.reason
@@ -166,7 +166,7 @@ def test_a_fault_of_our_own_before_anything_is_claimed_fails_the_task_at_once(ru
 @pytest.mark.timeout(30)
 def test_a_fault_before_anything_is_claimed_does_not_come_for_ever(rule, monkeypatch):
     task = task_with_rows(rule, "prod/web")
-    monkeypatch.setattr(execute, "reach", broken)
+    monkeypatch.setattr(turn, "reach", broken)
     turns = 0
     while run_slice(task):
         turns += 1

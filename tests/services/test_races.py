@@ -6,9 +6,10 @@ import pytest
 
 from sync.models import Status, SyncTask, TaskPart, TaskRepository
 from sync.services import claims
-from sync.services.execute import plan_repositories, run_slice
+from sync.services.execute import run_slice
 from sync.services.spec import spec_of_task
 from sync.services.trigger import stop_task
+from sync.services.turn import plan_repositories
 from tests.replication.support import push, some_image
 from tests.services.support import (
     claim_one,

@@ -59,7 +59,7 @@ def test_stop_ends_a_running_task_soon(rule, namespace, source, target, judge, s
 @pytest.mark.timeout(30)
 def test_stop_is_heard_while_the_source_is_listed(rule, namespace, source, monkeypatch):
     """A catalog without end: only the stop ends it."""
-    monkeypatch.setattr("sync.services.execute.STOP_ASKED_EVERY_SECONDS", 0)
+    monkeypatch.setattr("sync.services.turn.STOP_ASKED_EVERY_SECONDS", 0)
     task = open_here(rule)
     SyncTask.objects.filter(pk=task.pk).update(stop_requested=True)
     with Relay(source) as relay:

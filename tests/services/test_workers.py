@@ -162,6 +162,24 @@ def test_the_job_asks_for_others_when_it_has_planned_and_for_a_successor_when_it
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_worker_that_nobody_else_wants_goes_on_with_its_task(
+    wanted, rule, namespace, source, settings, valkey, monkeypatch
+):
+    settings.SLICE_SECONDS, settings.REPOSITORIES_AT_ONCE = 0.001, 1
+    monkeypatch.setattr("sync.services.turn.TURNS_AT_MOST", 1_000_000)
+    for number in range(5):
+        push(source, f"{namespace}/r{number}", "v1", some_image())
+    task = open_here(rule)
+    # A job of its own does not count.
+    for task_id in (task.pk, task.pk + 1) if wanted else (task.pk,):
+        assert queue.enqueue_task(task_id)
+    jobs.execute_task(task.pk)
+    task.refresh_from_db()
+    assert (task.status == Status.SUCCEEDED, task.copied == 5) == (not wanted, not wanted)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_job_of_a_task_that_is_gone_or_has_ended_does_nothing(rule, valkey):
     task = open_here(rule)
     task.close(Status.FAILED, "before")
