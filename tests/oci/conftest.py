@@ -6,6 +6,7 @@ import pytest
 from demo.registries import RegistryServer
 from sync.oci.client import Client, Endpoint
 from tests.fakes.registry import FakeRegistry
+from tests.oci.sending import CONTENT, SOURCE, serve
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +29,17 @@ def fake() -> Iterator[FakeRegistry]:
 @pytest.fixture(autouse=True)
 def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.oci.transport.BACKOFF_FIRST", 0.01)
+
+
+@pytest.fixture
+def origin() -> Iterator[FakeRegistry]:
+    """Where the blob is read from; it understands Range."""
+    with FakeRegistry() as fake:
+        fake.script("GET", SOURCE, serve)
+        yield fake
+
+
+@pytest.fixture
+def in_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the blob were larger than what goes in one PUT."""
+    monkeypatch.setattr("sync.oci.blob_sending.WHOLE_UPLOAD", len(CONTENT) - 1)

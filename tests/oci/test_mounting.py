@@ -1,8 +1,11 @@
 """What becomes of a mount: always the blob, or a session to send it in."""
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 
 from sync.oci.client import Client, Credential, Endpoint, Upload
+from sync.oci.errors import ServerFault
 from sync.oci.transport import origin
 from tests.fakes.registry import Answer, FakeRegistry, Received
 from tests.fakes.uploads import ResumingRegistry
@@ -10,6 +13,49 @@ from tests.oci.artifacts import blob
 
 SMALL = blob(b"small")
 UPLOADS = "/v2/a/blobs/uploads/"
+MOUNT = f"{UPLOADS}?mount="
+
+
+def client(fake, **options) -> Client:
+    return Client(Endpoint(fake.url, name="prod"), side="source", **options)
+
+
+def test_mount_that_succeeds_is_one_request(fake):
+    fake.script("POST", MOUNT, Answer(201))
+    assert client(fake).mount("a", SMALL.digest, "b/c") is None
+    (only,) = fake.requests
+    assert parse_qs(urlsplit(only.target).query) == {"mount": [SMALL.digest], "from": ["b/c"]}
+
+
+def test_mount_asks_for_both_repositories_in_one_token(fake):
+    ask = Answer(401, {"WWW-Authenticate": f'Bearer realm="{fake.url}/token"'})
+    fake.script("POST", MOUNT, ask, Answer(201))
+    fake.script("GET", "/token", Answer(body=b'{"token":"t"}'))
+    assert client(fake).mount("a", SMALL.digest, "b") is None
+    scopes = parse_qs(urlsplit(fake.received("GET", "/token")[0].target).query)["scope"]
+    assert scopes == ["repository:a:pull,push", "repository:b:pull"]
+
+
+def test_mount_answered_202_is_used_for_the_upload(fake):
+    fake.script("POST", MOUNT, Answer(202, {"Location": f"{UPLOADS}one?_state=s"}))
+    fake.script("PUT", f"{UPLOADS}one", Answer(201))
+    open_upload = client(fake).mount("a", SMALL.digest, "b")
+    client(fake).upload("a", SMALL, [b"small"], open_upload)
+    assert [one.method for one in fake.requests] == ["POST", "PUT"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
+def test_refused_mount_becomes_a_plain_upload(fake, status):
+    fake.script("POST", MOUNT, Answer(status))
+    fake.script("POST", UPLOADS, Answer(202, {"Location": f"{UPLOADS}one"}))
+    assert client(fake).mount("a", SMALL.digest, "b") == Upload(f"{fake.url}{UPLOADS}one")
+    assert fake.requests[-1].target == UPLOADS
+
+
+def test_mount_that_meets_a_fault_is_an_error(fake):
+    fake.script("POST", MOUNT, Answer(500))
+    with pytest.raises(ServerFault):
+        client(fake).mount("a", SMALL.digest, "b")
 
 
 @pytest.mark.parametrize("status", [201, 202, 400, 404])
