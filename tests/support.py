@@ -35,15 +35,15 @@ def htpasswd(username: str, password: str) -> str:
     return f"{username}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=4)).decode()}\n"
 
 
-def self_signed(address: str) -> tuple[str, str]:
-    """PEM texts of a certificate for an IP address, signed by itself, and of its key."""
+def self_signed(address: str, name: str = "") -> tuple[str, str]:
+    """PEM texts of a certificate for an IP address, signed by itself under this name, and of its key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name or address)])
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(subject)
+        .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))

@@ -172,7 +172,7 @@ class Authenticator:
     def _fetch(self, challenge: Challenge, scopes: Scopes, transport: Transport) -> Token:
         """GET a token from the realm (distribution token specification, "Requesting a Token")."""
         realm = resolve(transport.endpoint.url, challenge.realm)
-        transport.check_hop(realm)
+        transport.check_hop(realm, with_credential=True)
         query = [("service", challenge.service)] if challenge.service else []
         query += [("scope", scope) for scope in scopes]
         if self._credential:

@@ -182,17 +182,19 @@ class Transport:
         if self._cancelled():
             raise Cancelled("stopped on request")
 
-    def check_hop(self, url: str) -> None:
+    def check_hop(self, url: str, *, with_credential: bool = False) -> None:
         """Refuse a URL, named by the registry, that must not be followed from here (P-02, P-20, P-35).
 
-        Raises RedirectRefused for https to http, link-local hosts, and loopback unless the registry is there too;
-        PlainHttpRefused for plain HTTP that is not allowed.
+        Raises RedirectRefused for https to http, unless plain HTTP is allowed and no credential goes along; for
+        link-local hosts; and for loopback unless the registry is there too. PlainHttpRefused for plain HTTP that is not
+        allowed.
         """
         home = self.endpoint.url
         parts = urlsplit(url)
         if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
             raise self._refused(url, "to an address that is not http or https")
-        if parts.scheme == "http" and home.startswith("https:"):
+        may_be_plain = self.endpoint.allow_plain_http and not with_credential
+        if parts.scheme == "http" and home.startswith("https:") and not may_be_plain:
             raise self._refused(url, "from https to plain http")
         if is_link_local(parts.hostname) or (is_loopback(url) and not is_loopback(home)):
             raise self._refused(url, "to an address inside this machine or its cloud")

@@ -29,6 +29,35 @@ def test_redirect_to_another_port_loses_authorization_and_keeps_range(fake):
         assert storage.requests[0].headers["Range"] == "bytes=1-"
 
 
+def test_sibling_of_the_registrys_host_gets_no_credential(fake, monkeypatch):
+    """Credentials belong to a scheme, a host and a port, not to a domain (P-33)."""
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr("socket.getaddrinfo", lambda host, *rest: look_up("127.0.0.1", *rest))
+    fake.script("GET", "/x", Answer(307, {"Location": f"http://cdn.registry.localhost:{fake.port}/y"}))
+    fake.script("GET", "/y", Answer(307, {"Location": f"http://registry.localhost:{fake.port}/z"}))
+    fake.script("GET", "/z", OK)
+    transport = Transport(Endpoint(f"http://registry.localhost:{fake.port}"))
+    assert transport.request("GET", "/x", {"Authorization": "Bearer t"}).body == b"ok"
+    assert [one.headers["Authorization"] for one in fake.requests] == ["Bearer t", None, None]
+    assert fake.requests[1].headers["Host"] == f"cdn.registry.localhost:{fake.port}"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_questions_follow_redirects(fake, method, status):
+    fake.script(method, "/x", Answer(status, {"Location": "/y"}))
+    fake.script(method, "/y", OK)
+    assert Transport(Endpoint(fake.url)).request(method, "/x").status == 200
+    assert [(one.method, one.target) for one in fake.requests] == [(method, "/x"), (method, "/y")]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_what_writes_is_not_led_elsewhere(fake, method):
+    fake.script(method, "/x", Answer(307, {"Location": "/y"}))
+    assert Transport(Endpoint(fake.url)).request(method, "/x", body=b"abc").status == 307
+    assert [one.target for one in fake.requests] == ["/x"]
+
+
 def test_circle_of_redirects_ends(fake):
     fake.script("GET", "/x", Answer(302, {"Location": "/x"}))
     with pytest.raises(RedirectRefused):
