@@ -1,6 +1,7 @@
 """Connections that are kept and limited, requests that are repeated, waits that end."""
 
 import datetime
+import socket
 import threading
 import time
 from email.utils import format_datetime
@@ -55,6 +56,28 @@ def test_temporary_failures_are_repeated(fake, status):
     assert len(fake.requests) == 3
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+def test_connection_that_is_reset_is_tried_again(fake, method):
+    fake.script(method, "/x", Answer(drop=True), Answer(drop=True), OK)
+    body = b"abc" if method == "PUT" else None
+    assert Transport(Endpoint(fake.url)).request(method, "/x", body=body).status == 200
+    assert len(fake.requests) == 3
+
+
+def test_name_that_is_not_found_for_a_moment_is_looked_up_again(fake, monkeypatch):
+    look_up, failures = socket.getaddrinfo, [socket.gaierror("temporary failure in name resolution")] * 2
+
+    def moody(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return look_up(*arguments)
+
+    monkeypatch.setattr("socket.getaddrinfo", moody)
+    fake.script("GET", "/x", OK)
+    assert get(fake) == b"ok"
+    assert failures == []
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 413])
 def test_lasting_failures_are_not_repeated(fake, status):
     fake.script("GET", "/x", Answer(status))
@@ -83,6 +106,17 @@ def test_retry_after_holds_back_every_request_to_the_host(fake, form):
     started = time.monotonic()
     transport.request("GET", "/y")
     assert time.monotonic() - started > 0.5
+
+
+def test_other_hosts_go_on_while_one_wants_us_to_wait(fake):
+    fake.script("GET", "/x", Answer(429, {"Retry-After": "50"}))
+    with FakeRegistry() as storage:
+        storage.script("GET", "/y", OK)
+        transport = Transport(Endpoint(fake.url), attempts=1)
+        transport.request("GET", "/x")
+        started = time.monotonic()
+        assert transport.request("GET", f"{storage.url}/y").body == b"ok"
+        assert time.monotonic() - started < 5
 
 
 def test_too_long_a_wait_is_put_to_the_caller(fake):
