@@ -27,6 +27,12 @@ from sync.oci.transport import always
 
 HEAD_REFUSED = (400, 405)
 REFERRER_PAGES = 1000
+# How a registry refuses layers that it shall not hold: distribution says 500 where their URLs are not allowed.
+FOREIGN_REFUSED = frozenset({400, 404, 500})
+FOREIGN_HINT = (
+    "It has layers that are kept elsewhere and are never copied (foreign, nondistributable): "
+    "the target takes it only if it is set to allow their addresses."
+)
 # Said by distribution 2.8 also of a part that somebody else is writing at this moment: worth asking once more.
 PART_DENIED = frozenset({"MANIFEST_BLOB_UNKNOWN", "DIGEST_INVALID"})
 
@@ -92,16 +98,26 @@ class ManifestApi(Session):
         """
         with self._doing(f"write manifest {_named(repository, reference)}"):
             try:
-                response = self._put(repository, reference, manifest, check)
+                response = self._put_again_if_a_part_is_denied(repository, reference, manifest, check)
             except RegistryAnswer as problem:
-                if problem.code not in PART_DENIED:
-                    raise
-                self._transport.pause(1)
-                response = self._put(repository, reference, manifest, check)
+                if problem.status in FOREIGN_REFUSED and any(layer.is_foreign for layer in manifest.layers):
+                    problem.hint, problem.retryable = FOREIGN_HINT, False
+                raise
             digest = response.header("Docker-Content-Digest") or self._digest_there(repository, reference)
             if not _is_digest_of(manifest, digest):
                 raise DigestMismatch(f"it has the digest {digest[:140] or '(none)'} there, not {manifest.digest}")
             return Pushed(manifest.digest, bool(response.header("OCI-Subject")))
+
+    def _put_again_if_a_part_is_denied(
+        self, repository: str, reference: str, manifest: Manifest, check: Callable[[], None]
+    ) -> Response:
+        try:
+            return self._put(repository, reference, manifest, check)
+        except RegistryAnswer as problem:
+            if problem.code not in PART_DENIED:
+                raise
+            self._transport.pause(1)
+            return self._put(repository, reference, manifest, check)
 
     def _put(self, repository: str, reference: str, manifest: Manifest, check: Callable[[], None]) -> Response:
         headers = {"Content-Type": manifest.media_type}

@@ -178,55 +178,6 @@ def test_a_sparse_index_names_the_platform_that_is_missing(source, target, names
     assert "linux/arm64" in str(error)
 
 
-FOREIGN = {
-    "docker": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
-    "oci": "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-}
-
-
-def with_foreign_layer(kind: str, urls: list[str]) -> tuple[Artifact, Blob]:
-    layer, foreign = some_layer(), Blob(b"kept by its maker")
-    media_type = artifacts.DOCKER_MANIFEST if kind == "docker" else OCI_MANIFEST
-    config_type = artifacts.DOCKER_CONFIG if kind == "docker" else OCI_CONFIG
-    layers = [layer.descriptor(f"{TAR}+gzip"), foreign.descriptor(FOREIGN[kind], **({"urls": urls} if urls else {}))]
-    body = {"schemaVersion": 2, "mediaType": media_type, "config": CONFIG.descriptor(config_type), "layers": layers}
-    return made(body, CONFIG, layer, media_type=media_type), foreign
-
-
-@pytest.mark.parametrize("kind", FOREIGN)
-def test_foreign_layers_stay_where_they_are_and_the_manifest_as_it_is(kind, source, target, namespace):
-    """The target may check what it is given (see the next test); one that does not takes it as it is."""
-    name = f"{namespace}/web"
-    artifact, foreign = with_foreign_layer(kind, ["https://maker.example/layer"])
-    with Relay(source) as from_, Relay(target) as to:
-        answer = Answer(
-            200, {"Content-Type": artifact.media_type, "Docker-Content-Digest": artifact.digest}, artifact.body
-        )
-        from_.script("GET", f"/v2/{name}/tags/list", Answer(body=b'{"tags":["v1"]}'))
-        for reference in ("v1", artifact.digest):
-            for method in ("HEAD", "GET"):
-                from_.script(method, f"/v2/{name}/manifests/{reference}", answer)
-        for blob in artifact.blobs:
-            from_.script("GET", f"/v2/{name}/blobs/{blob.digest}", Answer(body=blob.data))
-        to.script("PUT", f"/v2/{name}/manifests/", Answer(201, {"Docker-Content-Digest": artifact.digest}))
-        ran = replicate(from_.url, to.url, source_namespace=namespace, repositories="web")
-        assert ran.outcomes == {f"{name}:v1": "copied"}
-        assert to.received("PUT", f"/v2/{name}/manifests/v1")[0].body == artifact.body
-        assert not any(foreign.digest in one.target for one in (*from_.requests, *to.requests))
-
-
-def test_a_target_that_refuses_foreign_layers_is_quoted(source, target, namespace):
-    name = f"{namespace}/web"
-    for tag in ("foreign", "v1"):
-        push(source, name, tag, some_image())
-    words = b'{"errors":[{"code":"MANIFEST_INVALID","message":"invalid URL on layer"}]}'
-    with Relay(target) as relay:
-        relay.script("PUT", f"/v2/{name}/manifests/foreign", Answer(400, body=words))
-        ran = replicate(source, relay.url, source_namespace=namespace)
-    assert ran.outcomes == {f"{name}:v1": "copied", f"{name}:foreign": "failed"}
-    assert "invalid URL on layer" in str(ran.error(f"{name}:foreign"))
-
-
 @pytest.mark.parametrize("digest", ["sha256:../../../v2/_catalog", "sha256:ABCDEF", "md5:0cc175b9c0f1b6a8", ""])
 def test_malformed_digests_never_get_into_an_address(digest, source, target, namespace):
     name = f"{namespace}/web"
