@@ -1,7 +1,7 @@
 """Reaching instances: clients, what namespaces there are, and whether the connection works."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -59,13 +59,17 @@ def open_registry(
     return registry_of_kind(instance.kind, client)
 
 
-def reach(registry: Registry) -> None:
+def reach(registry: Registry) -> OciError | None:
     """Asks a side once before its many resources are asked for: a wrong address is one sentence, not thousands.
 
-    "No right" is left to the resources: some registries refuse the bare question and answer for repositories.
+    "No right" is returned and left to the resources: some registries refuse the bare question and answer for
+    repositories, others serve what is public whatever the credential (P-23).
     """
-    with suppress(Unauthorized, Denied):
+    try:
         registry.client.ping()
+    except (Unauthorized, Denied) as refusal:
+        return refusal
+    return None
 
 
 def _credential(instance: Instance) -> Credential | None:

@@ -16,7 +16,7 @@ from django.db import transaction
 
 from sync.limits import Granted, held
 from sync.models import Instance, SyncTask, TaskPart, TaskRepository
-from sync.oci.errors import Cancelled, OciError
+from sync.oci.errors import Cancelled, OciError, Unauthorized
 from sync.registries import Registry
 from sync.replication.plan import list_repositories
 from sync.replication.run import ABANDON_SECONDS, TICK_SECONDS, Replication
@@ -136,13 +136,15 @@ class Turn:
         if self._patient and not outages.may_ask(instance):
             raise Away(instance.down_reason)
         try:
-            self._aside(partial(reach, registry), registry)
+            refusal = self._aside(partial(reach, registry), registry)
         except OciError as error:
             if not (self._patient and error.outage):
                 raise
             outages.went_down(instance, error)
             raise Away(str(error)) from None
         outages.came_back(instance)
+        if isinstance(refusal, Unauthorized) and instance.username and self._task.repository_count is None:
+            tasklog.say(self._task, tasklog.WARNING, f"{refusal} What is public may be copied all the same.")
 
     def _aside(self, call: Callable[[], Result], registry: Registry, beat: Callable[[], object] = never) -> Result:
         """What `call` gives, called in another thread: this one hears of a stop meanwhile, and raises Cancelled."""
