@@ -16,6 +16,7 @@ from sync.oci.response import Response
 from sync.oci.transport import Transport, resolve
 
 TOKEN_LIFE_LEAST = 60.0
+TOKEN_LIFE_MOST = 24 * 3600.0
 TOKEN_MARGIN = 10.0
 
 _PARTS = re.compile(
@@ -193,5 +194,6 @@ class Authenticator:
         if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
             raise ProtocolViolation("the token server's answer holds no token")
         told = document.get("expires_in")
-        life = float(told) if isinstance(told, int | float) else TOKEN_LIFE_LEAST
-        return Token(value, asked + max(life, TOKEN_LIFE_LEAST) - TOKEN_MARGIN)
+        # In this order: what is no number (JSON's NaN) lives shortest.
+        life = max(TOKEN_LIFE_LEAST, told) if isinstance(told, int | float) else TOKEN_LIFE_LEAST
+        return Token(value, asked + min(life, TOKEN_LIFE_MOST) - TOKEN_MARGIN)
