@@ -55,6 +55,7 @@ class FakeRegistry:
     script() gives the answers for a method and a prefix of the target, the longest prefix wins; the last answer
     is repeated. What is not scripted is 404. `requests` records what came in, `connections` how many were opened.
     `deaf_to`: a method whose requests are recorded without their body, which is never read, nor answered.
+    `patience`: the seconds after which a connection that does not get on is closed; then `gave_up` is set.
     """
 
     def __init__(self, certificate: Path | None = None) -> None:
@@ -62,6 +63,8 @@ class FakeRegistry:
         self.requests: list[Received] = []
         self.connections = 0
         self.deaf_to = ""
+        self.patience = 30.0
+        self.gave_up = threading.Event()
         self.release = threading.Event()
         self._scripts: dict[tuple[str, str], tuple[Script, ...]] = {}
         self._asked: Counter[tuple[str, str]] = Counter()
@@ -89,6 +92,9 @@ class FakeRegistry:
     def cut_bodies(self, method: str, prefix: str, *after: int | None) -> None:
         """The connections of the next such requests are reset after so many bytes of their body; None spares one."""
         self._cuts.append((method, prefix, deque(after)))
+
+    def before_body(self, method: str) -> None:
+        """Told that a request has come, before its body is read."""
 
     def cut_off(self, request: Received) -> None:
         """Told of a request that was cut, with the part of its body that came."""
@@ -139,12 +145,19 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 30
     server: _Server
 
     def setup(self) -> None:
         super().setup()
+        self.connection.settimeout(self.server.fake.patience)
         self.server.fake.connections += 1
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except TimeoutError:
+            self.server.fake.gave_up.set()
+            raise
 
     def handle_one_request(self) -> None:
         self.raw_requestline = self.rfile.readline(65537)
@@ -156,6 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.fake.release.wait(30)
             self.close_connection = True
             return
+        self.server.fake.before_body(self.command)
         cut = self.server.fake.cut_for(self.command, self.path)
         request = Received(self.command, self.path, self.headers, self._body(cut))
         if cut is None:
