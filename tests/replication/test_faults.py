@@ -32,6 +32,7 @@ def manifest(body, media_type=artifacts.OCI_MANIFEST):
         (SCHEMA_1, "application/vnd.docker.distribution.manifest.v1+prettyjws", "schema 1", "Push it again"),
         (b"this is not JSON", artifacts.OCI_MANIFEST, "not a JSON object", "Push this tag"),
         (json.dumps({"pad": "x" * 20_000}).encode(), artifacts.OCI_MANIFEST, "larger than 10000 bytes", "limit"),
+        (b'{"mediaType": "application/x.y+json"}', "application/x.y+json", "application/x.y+json", "current tool"),
     ],
 )
 @pytest.mark.parametrize("types", [{}, {"others": False}], ids=["all types", "images and charts"])

@@ -124,6 +124,17 @@ def test_a_catalog_that_is_not_to_be_had_is_an_error_and_not_an_empty_registry(s
     assert (caught.value.side, caught.value.status) == ("source", status)
 
 
+@pytest.mark.parametrize("body", [b'{"repositories":[]}', b'{"repositories":null}', b"{}"])
+def test_a_catalog_that_lists_nothing_to_us_changes_nothing(body, source, target, namespace):
+    """What the account may not see is not gone: of the target nothing is even asked (P-54)."""
+    for url in (source, target):
+        push(url, f"{namespace}/web", "v1", some_image())
+    with Relay(source) as from_, Relay(target) as to:
+        from_.script("GET", "/v2/_catalog", Answer(body=body))
+        assert replicate(from_.url, to.url, source_namespace=namespace, overwrite=True).outcomes == {}
+        assert to.requests == []
+
+
 def test_lists_that_come_in_pages_are_read_to_their_end(source, target, namespace):
     """Debian's registry pages its catalog; tags it gives at once."""
     names = [f"{namespace}/r{number:02}" for number in range(7)]
