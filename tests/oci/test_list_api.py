@@ -8,7 +8,8 @@ import pytest
 from sync.oci.client import Client, Endpoint
 from sync.oci.errors import Cancelled, Denied, NotFound, ProtocolViolation, RedirectRefused
 from sync.oci.list_api import parse_next_link, resolve_link
-from tests.fakes.registry import Answer, Received
+from sync.oci.reference import digest_of
+from tests.fakes.registry import Answer, FakeRegistry, Received
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,25 @@ def test_links_stay_with_their_registry(link, expected):
 def test_links_to_other_hosts_are_refused():
     with pytest.raises(RedirectRefused):
         resolve_link("https://evil.example/v2/_catalog", "https://r.example/v2/_catalog", "https://r.example")
+
+
+@pytest.mark.parametrize(
+    ("path", "ask"),
+    [
+        ("/v2/_catalog", lambda client: list(client.catalog())),
+        ("/v2/a/tags/list", lambda client: list(client.tags("a"))),
+        ("/v2/a/referrers/", lambda client: client.referrers("a", digest_of(b"x"))),
+    ],
+    ids=["catalog", "tags", "referrers"],
+)
+def test_of_a_list_that_goes_on_elsewhere_nothing_is_taken(fake, path, ask):
+    body = {"repositories": ["a"], "tags": ["v1"], "manifests": []}
+    with FakeRegistry() as stranger:
+        link = f'<http://localhost:{stranger.port}{path}>; rel="next"'
+        fake.script("GET", path, Answer(headers={"Link": link}, body=json.dumps(body).encode()))
+        with pytest.raises(RedirectRefused, match=r"lies on another host \(localhost\)"):
+            ask(Client(Endpoint(fake.url)))
+        assert stranger.requests == []
 
 
 def page(names: list[str], link: str = "") -> Answer:

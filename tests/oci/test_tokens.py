@@ -78,6 +78,18 @@ def test_token_that_is_never_good_enough_is_not_asked_for_without_end(fake):
     assert len(fake.received("GET", "/v2/")) == 2
 
 
+def test_repository_that_says_403_to_strangers_serves_those_who_asked_at_the_root(fake):
+    """P-21. Whoever runs a rule asks there first."""
+    fake.script(
+        "GET", "/v2/", Answer(401, {"WWW-Authenticate": f'Bearer realm="{fake.url}/token"'}), Answer(body=b"{}")
+    )
+    fake.script("GET", "/v2/a/", lambda one: TAGS if one.headers["Authorization"] == "Bearer t" else Answer(403))
+    fake.script("GET", "/token", Answer(body=b'{"token":"t"}'))
+    client = Client(Endpoint(fake.url))
+    client.ping()
+    assert list(client.tags("a")) == ["v1"]
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_token_server_that_asks_for_patience_gets_it(fake, status):
     ask_for_tokens(fake)

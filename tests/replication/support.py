@@ -21,7 +21,7 @@ from sync.replication.events import BytesMoved, Event, LeftOut, RepositoryDone, 
 from sync.replication.plan import list_repositories
 from sync.replication.run import Replication
 from sync.replication.spec import Spec
-from sync.replication.whereabouts import Hints
+from sync.replication.whereabouts import Hints, Whereabouts
 from sync.replication.work import Limits, RepositoryWork
 
 RULE: dict[str, Any] = {
@@ -91,7 +91,7 @@ def replicate(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     manifest_limit: int = 4 * 1024 * 1024,
     read_timeout: float = 20,
-    hints: Hints | None = None,
+    hints: Whereabouts | None = None,
     **rule: Any,
 ) -> Ran:
     """Runs the engine from registry to registry; `only`: tags to take instead of those that match."""

@@ -6,7 +6,7 @@ import pytest
 
 from demo import artifacts
 from tests.replication import support
-from tests.replication.support import all_digests, push, replicate
+from tests.replication.support import all_digests, lacking, push, replicate
 from tests.support import Relay
 
 SHAPES = {
@@ -55,6 +55,25 @@ def test_what_is_written_in_which_order(source, target, namespace):
     blobs = [place for place, name in enumerate(written) if "/blobs/" in name]
     assert len(blobs) == 9
     assert all(name.startswith("sha256:") for name in written[:-1] if "/blobs/" not in name)
+
+
+def test_whoever_looks_at_the_tag_meanwhile_sees_the_old_or_the_new(source, target, namespace, judge):
+    """P-40. At every write, and whole each time."""
+    name = f"{namespace}/web"
+    before, after = (push(url, name, "v1", support.some_index()) for url in (target, source))
+    seen = []
+    with Relay(target) as relay:
+
+        def look(request):
+            seen.append(judge.digest(target, f"{name}:v1"))
+            return relay.forward(request)
+
+        relay.script("PUT", f"/v2/{name}/", look)
+        replicate(source, relay.url, source_namespace=namespace, overwrite=True)
+    assert len(seen) > len(after.children)
+    assert set(seen) == {before.digest}
+    assert judge.digest(target, f"{name}:v1") == after.digest
+    assert lacking(target, name, before) + lacking(target, name, after) == []
 
 
 def test_a_blob_costs_three_requests_and_no_head(source, target, namespace):
