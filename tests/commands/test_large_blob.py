@@ -50,11 +50,11 @@ def sent(folder: Path) -> int:
 def folder(console: Console, source: FakeRegistry, namespace, start_registry, tmp_path) -> Iterator[Path]:
     """A worker is in the middle of the blob; the folder of the target, whose upload is gone afterwards."""
     folder = tmp_path / "target"
-    with start_registry(data_dir=folder) as target:
-        console.load(source.url, target.url, namespace)
-        assert console.manage("bulk_sync", "--rule", namespace).returncode == 0
-        yield folder
-        wait_until(lambda: not sent(folder), 5, "the upload being given up")
+    target = start_registry(data_dir=folder)
+    console.load(source.url, target.url, namespace)
+    assert console.manage("bulk_sync", "--rule", namespace).returncode == 0
+    yield folder
+    wait_until(lambda: not sent(folder), 5, "the upload being given up")
 
 
 def test_a_worker_that_is_told_to_end_gives_it_back(console, folder):

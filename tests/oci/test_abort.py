@@ -243,31 +243,31 @@ def kept_of_uploads(folder: Path) -> list[Path]:
 
 
 def test_real_registry_keeps_nothing_of_a_large_blob_that_was_stopped(start_registry, tmp_path, stop):
-    with start_registry(data_dir=tmp_path) as registry:
-        client = Client(Endpoint(registry.url), cancelled=stop.is_set)
+    registry = start_registry(data_dir=tmp_path)
+    client = Client(Endpoint(registry.url), cancelled=stop.is_set)
 
-        def content() -> Iterator[bytes]:
-            yield from blocks_of(64)
-            wait_until(lambda: kept_of_uploads(tmp_path))
-            stop.set()
-            yield from blocks_of(5 * 1024)
+    def content() -> Iterator[bytes]:
+        yield from blocks_of(64)
+        wait_until(lambda: kept_of_uploads(tmp_path))
+        stop.set()
+        yield from blocks_of(5 * 1024)
 
-        with pytest.raises(Cancelled):
-            client.upload("a", HUGE, content())
-        wait_until(lambda: not kept_of_uploads(tmp_path))
+    with pytest.raises(Cancelled):
+        client.upload("a", HUGE, content())
+    wait_until(lambda: not kept_of_uploads(tmp_path))
 
 
 def test_real_registry_keeps_nothing_when_the_source_hangs(fake, start_registry, tmp_path, stop):
     """The bytes end early and in good order; the target itself needs no abort()."""
     huge = Answer(headers={"Content-Length": str(HUGE.size)}, body=CONTENT, stall=len(CONTENT))
     fake.script("GET", f"/v2/a/blobs/{HUGE.digest}", huge)
-    with start_registry(data_dir=tmp_path) as registry:
-        source = Client(Endpoint(fake.url), side="source", cancelled=stop.is_set)
-        target = Client(Endpoint(registry.url), side="target", cancelled=stop.is_set)
-        work = lambda: target.upload("a", HUGE, source.read_blob("a", HUGE))  # noqa: E731
-        error = broken_off(work, lambda: kept_of_uploads(tmp_path), stop.set, source.abort)
-        assert isinstance(error, Cancelled)
-        wait_until(lambda: not kept_of_uploads(tmp_path))
+    registry = start_registry(data_dir=tmp_path)
+    source = Client(Endpoint(fake.url), side="source", cancelled=stop.is_set)
+    target = Client(Endpoint(registry.url), side="target", cancelled=stop.is_set)
+    work = lambda: target.upload("a", HUGE, source.read_blob("a", HUGE))  # noqa: E731
+    error = broken_off(work, lambda: kept_of_uploads(tmp_path), stop.set, source.abort)
+    assert isinstance(error, Cancelled)
+    wait_until(lambda: not kept_of_uploads(tmp_path))
 
 
 # outages
