@@ -56,7 +56,7 @@ def test_connection_that_was_idle_for_long_is_not_used_again(fake, monkeypatch):
 
 def test_connection_is_not_used_again_when_its_answer_was_left_unread(fake):
     fake.script("GET", "/x", Answer(body=b"x" * 3_000_000))
-    transport = Transport(Endpoint(fake.url))
+    transport = Transport(Endpoint(fake.url), attempts=1)
     transport.request("GET", "/x", stream=True).close()
     assert len(transport.request("GET", "/x").body) == 3_000_000
     assert fake.connections == 2
@@ -85,7 +85,7 @@ def test_odd_answers_that_are_understood(answer):
         b"",
         b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Le",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nno header\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok",
