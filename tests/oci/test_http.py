@@ -1,9 +1,12 @@
 """Answers as they stand on the wire: kept connections, odd ends, and what is no HTTP (RFC 9110, RFC 9112)."""
 
+import gzip
+import zlib
+
 import pytest
 
 from sync.oci.client import Client
-from sync.oci.errors import DigestMismatch, Unreachable
+from sync.oci.errors import DigestMismatch, ProtocolViolation, ResponseTooLarge, Unreachable
 from sync.oci.transport import Endpoint, Transport
 from tests.fakes.raw import RawServer
 from tests.fakes.registry import Answer
@@ -118,3 +121,44 @@ def test_manifest_without_a_told_length_is_proven_by_its_digest():
     manifest = image()
     with RawServer(b"HTTP/1.1 200 OK\r\n\r\n" + manifest.body + b" ") as server, pytest.raises(DigestMismatch):
         Client(Endpoint(server.url)).get_manifest("a", manifest.digest)
+
+
+# answers that are compressed though nobody asked for it
+
+
+def test_no_compressed_answers_are_asked_for(fake):
+    Transport(Endpoint(fake.url)).request("GET", "/x")
+    assert fake.requests[0].headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP", "deflate"])
+def test_compressed_answer_is_understood(fake, coding):
+    packed = zlib.compress(b"hello") if coding == "deflate" else gzip.compress(b"hello")
+    fake.script("GET", "/x", Answer(headers={"Content-Encoding": coding}, body=packed))
+    assert Transport(Endpoint(fake.url)).request("GET", "/x").body == b"hello"
+
+
+def test_compressed_answer_is_unpacked_no_further_than_the_limit(fake):
+    packed = gzip.compress(bytes(50_000_000))
+    fake.script("GET", "/x", Answer(headers={"Content-Encoding": "gzip"}, body=packed))
+    with pytest.raises(ResponseTooLarge):
+        Transport(Endpoint(fake.url)).request("GET", "/x", limit=len(packed) + 1000)
+
+
+def test_answer_that_is_not_compressed_as_it_says(fake):
+    fake.script("GET", "/x", Answer(headers={"Content-Encoding": "gzip"}, body=b"hello"))
+    with pytest.raises(ProtocolViolation, match="not compressed as it says"):
+        Transport(Endpoint(fake.url)).request("GET", "/x")
+
+
+def test_compressed_manifest_is_what_its_digest_says(fake):
+    manifest = image()
+    fake.script("GET", "/v2/a/", Answer(headers={"Content-Encoding": "gzip"}, body=gzip.compress(manifest.body)))
+    assert Client(Endpoint(fake.url)).get_manifest("a", manifest.digest).body == manifest.body
+
+
+def test_blob_is_never_unpacked_whatever_its_label(fake):
+    """Layers are compressed content, not compressed answers (P-50)."""
+    packed = gzip.compress(b"layer")
+    fake.script("GET", "/v2/a/blobs/", Answer(headers={"Content-Encoding": "gzip"}, body=packed))
+    assert b"".join(Client(Endpoint(fake.url)).read_blob("a", blob(packed))) == packed
