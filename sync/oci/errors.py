@@ -147,6 +147,11 @@ class RedirectRefused(OciError):
 class RegistryAnswer(OciError):
     """An answer of the registry that means failure."""
 
+    @property
+    def immutable(self) -> bool:
+        """Whether it refuses because what is there may never be changed; each kind of registry has its own words."""
+        return "immutable" in f"{self.code} {self.message}".lower()
+
 
 class Unauthorized(RegistryAnswer):
     hint = (

@@ -29,6 +29,9 @@ HEAD_REFUSED = (400, 405)
 REFERRER_PAGES = 1000
 # How a registry refuses layers that it shall not hold: distribution says 500 where their URLs are not allowed.
 FOREIGN_REFUSED = frozenset({400, 404, 500})
+IMMUTABLE_HINT = (
+    "The target refuses to move this tag, which is as it was. Allow it there, or leave the tag out of the rule."
+)
 FOREIGN_HINT = (
     "It has layers that are kept elsewhere and are never copied (foreign, nondistributable): "
     "the target takes it only if it is set to allow their addresses."
@@ -102,6 +105,8 @@ class ManifestApi(Session):
             except RegistryAnswer as problem:
                 if problem.status in FOREIGN_REFUSED and any(layer.is_foreign for layer in manifest.layers):
                     problem.hint, problem.retryable = FOREIGN_HINT, False
+                elif problem.immutable and not is_digest(reference):
+                    problem.hint, problem.retryable = IMMUTABLE_HINT, False
                 raise
             digest = response.header("Docker-Content-Digest") or self._digest_there(repository, reference)
             if not _is_digest_of(manifest, digest):

@@ -1,5 +1,7 @@
 """What registries refuse, as a task tells it: wrong credentials, tags that nobody may overwrite."""
 
+import json
+
 import pytest
 
 from sync.models import LogLine, Status, SyncTask, TaskResource
@@ -65,23 +67,32 @@ def test_a_password_that_the_token_server_refuses_is_told_though_anybody_would_g
     assert (task.status, task.copied, warnings(task)) == (Status.SUCCEEDED, 1, [])
 
 
-def test_a_tag_that_nobody_may_overwrite_is_counted_apart_from_failures(rule, namespace, source, target):
-    """P-66."""
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (400, "TAG_INVALID", "tag 'v1' cannot be overwritten because the repository is immutable"),
+        (409, "TAG_IMMUTABLE", "no"),
+        (412, "PRECONDITION", "'web:v1' configured as immutable"),
+    ],
+)
+def test_a_tag_that_nobody_may_overwrite_fails_and_is_as_before(
+    status, code, message, rule, namespace, source, target, judge
+):
+    """P-66, with overwriting on."""
     rule.overwrite = True
     rule.save()
-    theirs, ours = (push(url, f"{namespace}/web", "v1", some_image()) for url in (target, source))
+    theirs, _ = (push(url, f"{namespace}/web", "v1", some_image()) for url in (target, source))
     push(source, f"{namespace}/web", "v2", some_image())
     with Relay(target) as relay:
-        words = b'{"errors":[{"code":"PRECONDITION","message":"configured as immutable"}]}'
-        relay.script("PUT", f"/v2/{namespace}/web/manifests/v1", Answer(412, body=words))
+        words = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+        relay.script("PUT", f"/v2/{namespace}/web/manifests/v1", Answer(status, body=words))
         reached_at(rule.target, relay.url)
         task = run(rule)
-    assert (task.status, task.planned, task.copied, task.conflict, task.failed) == (Status.SUCCEEDED, 2, 1, 1, 0)
-    resource = TaskResource.objects.get(repository__task=task, outcome="conflict")
-    assert (resource.digest, resource.target_digest, resource.http_status) == (ours.digest, theirs.digest, 412)
-    assert "configured as immutable" in resource.reason
-    (told,) = warnings(task)
-    assert told.startswith(f"v1: left alone, the target has another digest, {theirs.digest}. Target frankfurt: cannot")
-    assert "configured as immutable" in told
-    assert task.repositories.get().reason == ""
+        assert len(relay.received("PUT", f"/v2/{namespace}/web/manifests/v1")) == 1
+    assert (task.status, task.planned, task.copied, task.failed) == (Status.PARTIAL, 2, 1, 1)
+    resource = TaskResource.objects.get(repository__task=task, outcome="failed")
+    assert (resource.side, resource.http_status, resource.code, resource.retryable) == ("target", status, code, False)
+    assert resource.hint.startswith("The target refuses to move this tag")
+    assert message in resource.reason
+    assert judge.digest(target, f"{namespace}/web:v1") == theirs.digest
     assert_sums_agree(task)
