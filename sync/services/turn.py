@@ -41,8 +41,10 @@ def never() -> bool:
 
 
 class _Time:
-    """How long a turn may take. It goes on while nobody else wants the worker: of a repository that is left in its
-    midst both sides are asked again."""
+    """How long a turn may take: longer while nobody else wants the worker.
+
+    Of a repository that is left in its midst both sides are asked again.
+    """
 
     def __init__(self, seconds: float, others_wait: Callable[[], bool]) -> None:
         self._seconds = seconds

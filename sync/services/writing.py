@@ -24,6 +24,7 @@ def write(task: SyncTask, token: str, sheets: Sequence[Sheet], ended: Ended) -> 
     """Writes what the sheets hold, and returns those that were still the owner's; nothing is written of the others."""
     with transaction.atomic():
         ours = _still_ours(token, sheets)
+        claims.lock(sheet.repository.pk for sheet in ours)
         _write_parts(ours, ended)
         _write_repositories(ours, ended)
         _write_totals(task, ours)
@@ -66,7 +67,6 @@ def _come_forward(sheets: Sequence[Sheet]) -> None:
 
 
 def _write_repositories(sheets: Sequence[Sheet], ended: Ended) -> None:
-    claims.lock(sheet.repository.pk for sheet in sheets)
     _write_listings([sheet for sheet in sheets if sheet.listing is not None])
     claims.count({sheet.repository.pk: sheet.numbers for sheet in sheets})
     for sheet in sheets:
