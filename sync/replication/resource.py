@@ -33,10 +33,9 @@ class Opened:
     def name(self) -> str:
         return self.work.name
 
-    def is_new(self, tag: str, *, overwrite: bool) -> bool:
-        """Whether the target surely lacks the tag. A tag to be kept may be missing in a list that lags behind."""
-        there = self.there
-        return there is not None and tag not in there.tags and (overwrite or not there.tags)
+    def lacks(self, tag: str) -> bool:
+        """Whether the target's list does not have the tag; it may lag behind."""
+        return self.there is not None and tag not in self.there.tags
 
     def trusted(self, tag: str) -> str:
         """The digest that the target is trusted to hold, for its tag is listed and was verified not long ago."""
@@ -90,8 +89,8 @@ class Resources:
 
     async def _compare(self, repository: Opened, tag: str) -> Compared:
         """One HEAD per side, at the same time; none for a side that is known."""
-        if repository.there is not None and repository.is_new(tag, overwrite=self._spec.overwrite):
-            return self._compare_new(repository, tag, repository.there.at)
+        if repository.lacks(tag):
+            return await self._compare_new(repository, tag)
         at = monotonic()
         trusted = repository.trusted(tag)
         looking = None if trusted else self._graph.spawn(self._look(repository, tag), NEXT)
@@ -112,14 +111,25 @@ class Resources:
             decision = judge(self._spec, tag, held.digest, there or "", kind)
         return Compared(decision, held, None, at)
 
-    def _compare_new(self, repository: Opened, tag: str, at: float) -> Compared:
-        """What the target lacks is read at once: that tells its digest, too."""
+    async def _compare_new(self, repository: Opened, tag: str) -> Compared:
+        """What the target lacks is read at once: that tells its digest, too.
+
+        A tag that is to be kept is looked for all the same where the repository has others, for the list may lag.
+        """
+        listed = repository.there
+        assert listed is not None  # noqa: S101 - see lacks
+        at, there = listed.at, None
+        sure = self._spec.overwrite or not listed.tags
+        looking = None if sure else self._graph.spawn(self._look(repository, tag), NEXT)
         try:
             root = self._source.get_manifest(repository.name, tag)
         except NotFound:
             return Compared(judge(self._spec, tag, "", ""))
-        decision = judge(self._spec, tag, root.digest, "", self._kinds.of(repository.name, root))
-        return Compared(decision, root.descriptor, root, at)
+        if looking is not None:
+            there = await looking
+            at = LONG_AGO if there is None else at
+        kind = self._kinds.of(repository.name, root)
+        return Compared(judge(self._spec, tag, root.digest, there or "", kind), root.descriptor, root, at)
 
     async def _look(self, repository: Opened, tag: str) -> str | None:
         return digest_there(self._target.client, repository.target_name, tag)
