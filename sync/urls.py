@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from sync.views import instances, log, rules, tasks
+from sync.views import instances, log, preview, rules, tasks
 
 urlpatterns = [
     path("", instances.home, name="home"),
@@ -13,6 +13,8 @@ urlpatterns = [
     path("instances/<str:name>/delete/", instances.instance_delete, name="instance-delete"),
     path("i/<str:instance>/rules/", rules.rule_list, name="rules"),
     path("i/<str:instance>/new-rule/", rules.rule_new, name="rule-new"),
+    path("i/<str:instance>/new-rule/preview/", preview.preview_new, name="preview-new"),
+    path("i/<str:instance>/rules/<str:name>/edit/preview/", preview.preview_edit, name="preview-edit"),
     path("i/<str:instance>/rules/<str:name>/", rules.triggering_logs, name="rule"),
     path("i/<str:instance>/rules/<str:name>/edit/", rules.rule_edit, name="rule-edit"),
     path("i/<str:instance>/rules/<str:name>/switch/", rules.rule_switch, name="rule-switch"),

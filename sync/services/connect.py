@@ -50,7 +50,7 @@ def open_registry(
     """The instance as source or target of a run. Raises CredentialKeyMissing."""
     client = Client(
         endpoint_of(instance),
-        _credential(instance),
+        credential_of(instance),
         side=side,
         cancelled=cancelled,
         manifest_limit=settings.MANIFEST_LIMIT_BYTES,
@@ -72,7 +72,7 @@ def reach(registry: Registry) -> OciError | None:
     return None
 
 
-def _credential(instance: Instance) -> Credential | None:
+def credential_of(instance: Instance) -> Credential | None:
     return Credential(instance.username, instance.password) if instance.username else None
 
 
@@ -198,7 +198,7 @@ def _impatient(instance: Instance) -> Iterator[Registry]:
         connect_timeout=min(endpoint.connect_timeout, LOOK_SECONDS),
         read_timeout=min(endpoint.read_timeout, LOOK_SECONDS),
     )
-    client = Client(hasty, _credential(instance), cancelled=lambda: monotonic() > deadline, attempts=1)
+    client = Client(hasty, credential_of(instance), cancelled=lambda: monotonic() > deadline, attempts=1)
     try:
         yield registry_of_kind(instance.kind, client)
     finally:

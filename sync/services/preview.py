@@ -9,7 +9,7 @@ from functools import partial
 from django.conf import settings
 
 from sync.models import SyncRule
-from sync.oci.errors import OciError
+from sync.oci.errors import Cancelled, OciError
 from sync.replication.plan import Action, Decision, Planner, list_repositories, list_tags
 from sync.replication.spec import Spec
 from sync.services.connect import open_registry
@@ -47,13 +47,16 @@ def plan(rule: SyncRule, selection: Sequence[tuple[str, str]] = ()) -> Iterator[
             except OciError as error:
                 yield Planned(repository, spec.target_repository(repository), "", None, error)
                 continue
-            yield from pool.map(partial(_decide, planner, spec, repository), tags)
+            yield from pool.map(partial(decide, planner, spec, repository), tags)
 
 
-def _decide(planner: Planner, spec: Spec, repository: str, tag: str) -> Planned:
+def decide(planner: Planner, spec: Spec, repository: str, tag: str) -> Planned:
+    """Compares one tag. Raises Cancelled."""
     planned = partial(Planned, repository, spec.target_repository(repository), tag)
     try:
         return planned(planner.decide(repository, tag))
+    except Cancelled:
+        raise
     except OciError as error:
         return planned(None, error)
 
@@ -62,5 +65,6 @@ def counts(planned: Sequence[Planned]) -> dict[str, int]:
     """How many tags come to each action; those that cannot be told are "failed"."""
     found = {action.value: 0 for action in Action} | {"failed": 0}
     for one in planned:
-        found[one.decision.action if one.decision else "failed"] += 1
+        if one.decision or one.error:
+            found[one.decision.action if one.decision else "failed"] += 1
     return found

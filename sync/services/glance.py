@@ -1,0 +1,155 @@
+"""A look at what a rule would do, for the form in which it is written: within seconds, the first tags in full."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooLate
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from sync.credentials import CredentialKeyMissing
+from sync.models import SyncRule
+from sync.oci.errors import Cancelled, OciError
+from sync.replication.plan import Planner, list_repositories, list_tags
+from sync.replication.spec import Spec
+from sync.services.preview import Planned, counts, decide
+from sync.services.remembered import Side, open_side
+from sync.services.spec import spec_of_rule
+
+BOX_SECONDS = 3.0
+# Listing ends here, so that some time is left to compare.
+LISTING_SECONDS = 2.0
+CALLS_AT_ONCE = 16
+LINES = 20
+COMPARED = 200
+
+
+@dataclass
+class Glance:
+    """What was seen. Not `complete`: there may be more. Problems are sentences."""
+
+    problem: str = ""
+    target_problem: str = ""
+    repositories: int = 0
+    tags: int = 0
+    complete: bool = False
+    listed_at: datetime | None = None
+    compared: list[Planned] = field(default_factory=list)
+    unlisted: list[Planned] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[Planned]:
+        return self.compared[:LINES]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of those compared come to each action; blanks in its name as `_`, for templates."""
+        return {name.replace(" ", "_"): number for name, number in counts(self.compared).items()}
+
+
+class Box:
+    """Calls at once, until the time is over."""
+
+    def __init__(self) -> None:
+        self._began = monotonic()
+        self.ended = False
+        self._pool = ThreadPoolExecutor(CALLS_AT_ONCE, "glance")
+
+    def is_over(self) -> bool:
+        return self.ended or monotonic() - self._began >= BOX_SECONDS
+
+    def each(self, call: Callable[[Any], Any], items: Iterable[Any], seconds: float) -> Iterator[tuple[Any, Any]]:
+        """Items with their results, in order, as far as they are there so many seconds after the beginning."""
+        begun: list[tuple[Any, Future[Any]]] = [(item, self._pool.submit(call, item)) for item in items]
+        try:
+            for item, future in begun:
+                yield item, future.result(max(0.0, self._began + seconds - monotonic()))
+        except (TooLate, Cancelled):
+            return
+        finally:
+            for _, future in begun:
+                future.cancel()
+
+    def end(self) -> None:
+        self.ended = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def look(rule: SyncRule, *, has_target: bool, refresh: bool = False) -> Glance:
+    """Compares what matches, a saved rule or not. Without a target it tells only what the source has."""
+    seen, box = Glance(), Box()
+    sides: list[Side] = []
+    try:
+        opened = partial(
+            open_side, cancelled=box.is_over, seconds=BOX_SECONDS, connections=CALLS_AT_ONCE, refresh=refresh
+        )
+        sides.append(opened(rule.source, "source"))
+        seen.listed_at = datetime.fromtimestamp(sides[0].client.known.at, UTC)
+        spec = spec_of_rule(rule)
+        pairs = _list(seen, box, sides[0], spec)
+        if has_target:
+            sides.append(opened(rule.target, "target"))
+            _compare(seen, box, sides, spec, pairs[:COMPARED])
+        else:
+            seen.compared = [_alone(spec, *pair) for pair in pairs[:LINES]]
+    except (OciError, CredentialKeyMissing) as error:
+        setattr(seen, "target_problem" if len(sides) == 2 or seen.tags else "problem", str(error))
+    finally:
+        box.end()
+        for side in sides:
+            side.client.abort()
+            side.client.close()
+            side.keep()
+    return seen
+
+
+def _alone(spec: Spec, repository: str, tag: str) -> Planned:
+    return Planned(repository, spec.target_repository(repository), tag, None)
+
+
+def _list(seen: Glance, box: Box, source: Side, spec: Spec) -> list[tuple[str, str]]:
+    """The (repository, tag) pairs that match, as far as they are listed in time. Raises OciError."""
+    names: list[str] = []
+
+    def list_names(_: None) -> bool:
+        for name in list_repositories(source.registry, spec):
+            names.append(name)
+        return True
+
+    all_named = any(done for _, done in box.each(list_names, [None], LISTING_SECONDS))
+    wanted = list(names)
+    pairs, listed = [], 0
+    for repository, found in box.each(partial(_tags, source, spec), wanted, LISTING_SECONDS):
+        listed += 1
+        if isinstance(found, OciError):
+            seen.unlisted.append(Planned(repository, spec.target_repository(repository), "", None, found))
+        elif found:
+            seen.repositories += 1
+            pairs += [(repository, tag) for tag in found]
+    seen.tags = len(pairs)
+    seen.complete = all_named and listed == len(wanted)
+    return pairs
+
+
+def _tags(source: Side, spec: Spec, repository: str) -> list[str] | OciError:
+    try:
+        return list_tags(source.client, spec, repository).matching
+    except Cancelled:
+        raise
+    except OciError as error:
+        return error
+
+
+def _compare(seen: Glance, box: Box, sides: list[Side], spec: Spec, pairs: list[tuple[str, str]]) -> None:
+    """Raises OciError when the target does not answer at all."""
+    source, target = (side.client for side in sides)
+    seen.compared = [_alone(spec, *pair) for pair in pairs]
+    if not any(True for _ in box.each(lambda _: target.ping(), [None], BOX_SECONDS)):
+        seen.target_problem = "The target did not answer in time."
+        return
+    planner = Planner(source, target, spec)
+    done = box.each(lambda pair: decide(planner, spec, *pair), pairs, BOX_SECONDS)
+    for place, (_, planned) in enumerate(done):
+        seen.compared[place] = planned

@@ -1,0 +1,99 @@
+"""What an instance said a moment ago, for pages that answer while somebody types. No credential is kept with it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from time import time
+
+from django.core.cache import cache
+
+from sync.models import Instance
+from sync.oci.client import Client
+from sync.oci.manifest import Descriptor
+from sync.registries import Registry, registry_of_kind
+from sync.services.connect import credential_of, endpoint_of
+
+# A listing of the source is good for a while and says its age; the target changes with every run.
+KEPT_SECONDS = {"source": 600, "target": 60}
+# What would be larger is not kept: it is asked for again.
+MOST_ANSWERS = 50_000
+
+
+@dataclass
+class Known:
+    """The answers of one instance, none older than `at` (seconds since the epoch)."""
+
+    at: float = field(default_factory=time)
+    catalog: tuple[str, ...] | None = None
+    tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    heads: dict[tuple[str, str], Descriptor | None] = field(default_factory=dict)
+
+
+class RememberingClient(Client):
+    """A client that asks nothing twice. Failures are not remembered."""
+
+    known: Known
+    lock: threading.Lock
+
+    def catalog(self) -> Iterator[str]:
+        if self.known.catalog is None:
+            names = []
+            for name in super().catalog():
+                names.append(name)
+                yield name
+            with self.lock:
+                self.known.catalog = tuple(names)
+        else:
+            yield from self.known.catalog
+
+    def tags(self, repository: str) -> Iterator[str]:
+        if repository not in self.known.tags:
+            found = tuple(super().tags(repository))
+            with self.lock:
+                self.known.tags[repository] = found
+        yield from self.known.tags[repository]
+
+    def head_manifest(self, repository: str, reference: str) -> Descriptor | None:
+        key = (repository, reference)
+        if key not in self.known.heads:
+            found = super().head_manifest(repository, reference)
+            with self.lock:
+                self.known.heads[key] = found
+        return self.known.heads[key]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One instance as one look sees it."""
+
+    registry: Registry
+    client: RememberingClient
+    key: str
+    seconds: int
+
+    def keep(self) -> None:
+        """For the next look."""
+        with self.client.lock:
+            known = self.client.known
+            if len(known.tags) + len(known.heads) + len(known.catalog or ()) <= MOST_ANSWERS:
+                cache.set(self.key, known, max(1, known.at + self.seconds - time()))
+
+
+def open_side(
+    instance: Instance, side: str, cancelled: Callable[[], bool], seconds: float, connections: int, *, refresh: bool
+) -> Side:
+    """`seconds`: how long one answer may take. Raises CredentialKeyMissing."""
+    asked = f"{instance.pk} {instance.url} {instance.username} {instance.proxy}"
+    key = f"known:{side}:{sha256(asked.encode()).hexdigest()}"
+    endpoint = endpoint_of(instance)
+    hasty = replace(
+        endpoint,
+        connect_timeout=min(endpoint.connect_timeout, seconds),
+        read_timeout=min(endpoint.read_timeout, seconds),
+        max_connections=min(connections, instance.max_connections or connections),
+    )
+    client = RememberingClient(hasty, credential_of(instance), side=side, cancelled=cancelled, attempts=1)
+    client.known = (None if refresh else cache.get(key)) or Known()
+    client.lock = threading.Lock()
+    return Side(registry_of_kind(instance.kind, client), client, key, KEPT_SECONDS[side])

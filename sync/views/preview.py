@@ -1,0 +1,43 @@
+"""What a rule would do, told beside the form in which it is written. Nothing of the form is saved."""
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_POST
+
+from sync import access
+from sync.forms import EXPRESSIONS, RuleForm
+from sync.models import SyncRule
+from sync.services import connect, glance
+from sync.views.http import Request, page_or_fragment, wants_fragment
+
+# What must be right before anything can be said.
+NEEDED = ("source_namespace", "images", *EXPRESSIONS, "target_namespace")
+
+
+@require_POST
+@page_or_fragment
+def preview_new(request: Request, instance: str) -> HttpResponse:
+    source = access.get_instance_or_404(request.user, instance)
+    return _preview(request, SyncRule(source=source), "Create Instance Synchronization Rule")
+
+
+@require_POST
+@page_or_fragment
+def preview_edit(request: Request, instance: str, name: str) -> HttpResponse:
+    rule = access.get_rule_or_404(request.user, instance, name)
+    return _preview(request, rule, f"Configuration of {name}")
+
+
+def _preview(request: Request, rule: SyncRule, title: str) -> HttpResponse:
+    source, editing, fragment = rule.source, rule.name, wants_fragment(request)
+    # The fragment shows no list of namespaces: asking the source for it would take its time from the preview.
+    namespaces = connect.Namespaces([]) if fragment else connect.namespaces(source)
+    targets = access.visible_instances(request.user)
+    form = RuleForm(request.POST, instance=rule, targets=targets, namespaces=namespaces)
+    faults = [form[field] for field in NEEDED if form[field].errors]
+    context = {"form": form, "faults": faults, "instance": source, "title": title, "editing": editing}
+    if not faults:
+        has_target = "target" not in form.errors
+        context["glance"] = glance.look(rule, has_target=has_target, refresh="refresh" in request.POST)
+        context["has_target"] = has_target
+    return render(request, "rules/_preview.html" if fragment else "rules/form.html", context)
