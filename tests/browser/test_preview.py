@@ -1,0 +1,40 @@
+"""The preview follows the typing, and the form is saved as before."""
+
+from itertools import product
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Console
+from tests.browser.test_screens import SCHEMES, SCREENSHOTS, WIDTHS, screen_of
+
+
+def fill(page: Page) -> None:
+    page.goto("/i/guangzhou/new-rule/")
+    page.get_by_label("Source namespace").select_option("prod")
+    page.get_by_label("Target instance").select_option(label="frankfurt (eu-frankfurt)")
+    page.get_by_label("Target namespace").fill("seen-before")
+
+
+def test_the_preview_follows_what_is_typed(page: Page) -> None:
+    fill(page)
+    status = page.locator("#preview [role=status]")
+    expect(status).to_contain_text("9 repositories, 31 tags match.")
+    page.get_by_label("Repositories", exact=False).first.press_sequentially("web/.*", delay=20)
+    expect(status).to_contain_text("2 repositories, 9 tags match.")
+    expect(page.locator("#preview li").first).to_contain_text(
+        "prod/web/frontend:latest → seen-before/web/frontend:latest"
+    )
+    expect(page.locator("#preview li .mark").first).to_have_text("new")
+    page.get_by_label("Repositories", exact=False).first.fill("web/(")
+    expect(page.locator("#preview")).to_contain_text("missing ): web/(")
+
+
+def test_the_preview_fits(page: Page, browser: Browser, console: Console) -> None:
+    for width, scheme in product(WIDTHS, SCHEMES):
+        with screen_of(page, browser, console, width, scheme) as screen:
+            fill(screen)
+            expect(screen.locator("#preview [role=status]")).to_contain_text("31 tags match.")
+            SCREENSHOTS.mkdir(exist_ok=True)
+            screen.screenshot(path=SCREENSHOTS / f"preview-{width}-{scheme}.png", full_page=True)
+            wider = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert wider == 0
