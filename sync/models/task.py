@@ -156,7 +156,8 @@ class TaskRepository(Counts):
     target_name = models.CharField(max_length=512)
     status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
     listed = models.BooleanField(default=False, help_text="Its tags are known, and counted as planned.")
-    # Tags of the source under which signatures and other referrers lie, for those who come after the listing.
+    # Tags of the source under which signatures and other referrers lie, for those who come after the listing; null
+    # where the list is too long or refused: then each is asked for by its name.
     digest_tags = models.JSONField(default=list)
     left_out = models.PositiveIntegerField(default=0, help_text="Resources of a type that the rule does not ask for.")
     vanished = models.PositiveIntegerField(default=0, help_text="Tags that were no longer in the source.")

@@ -147,10 +147,10 @@ class RedirectRefused(OciError):
 class RegistryAnswer(OciError):
     """An answer of the registry that means failure."""
 
-    @property
-    def immutable(self) -> bool:
+    def calls_immutable(self, repository: str) -> bool:
         """Whether it refuses because what is there may never be changed; each kind of registry has its own words."""
-        return "immutable" in f"{self.code} {self.message}".lower()
+        words = f"{self.code} {self.message}".lower().replace(repository, "")
+        return not self.retryable and "immutable" in words
 
 
 class Unauthorized(RegistryAnswer):

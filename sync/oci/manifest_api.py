@@ -105,7 +105,7 @@ class ManifestApi(Session):
             except RegistryAnswer as problem:
                 if problem.status in FOREIGN_REFUSED and any(layer.is_foreign for layer in manifest.layers):
                     problem.hint, problem.retryable = FOREIGN_HINT, False
-                elif problem.immutable and not is_digest(reference):
+                elif problem.calls_immutable(repository) and not is_digest(reference):
                     problem.hint, problem.retryable = IMMUTABLE_HINT, False
                 raise
             digest = response.header("Docker-Content-Digest") or self._digest_there(repository, reference)

@@ -64,7 +64,7 @@ class Recorder:
         work = RepositoryWork(
             repository.name,
             None if part.tags is None else tuple(part.tags),
-            frozenset(repository.digest_tags) if repository.listed else None,
+            frozenset(repository.digest_tags) if repository.listed and repository.digest_tags is not None else None,
             settings.TAGS_PER_CLAIM,
             memory.verified,
             memory.trusted,

@@ -78,6 +78,9 @@ class Sheet:
         self.failures.clear()
 
     def _note_listing(self, event: TagsListed) -> None:
+        """Once for a repository: where digest tags are not known, each of its parts looks for them and tells again."""
+        if self.repository.listed:
+            return
         self.listing = event
         self.remaining = dict.fromkeys(event.tags[: self.work.at_most])
         self.numbers["planned"] += len(event.tags)

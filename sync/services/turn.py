@@ -207,7 +207,7 @@ class Turn:
         One more than the share, so that a worker begins with the next one before it ends the last.
         """
         if self._task.repository_count is None:
-            return 1
+            return min(1, most)
         if time.is_up():
             return 0
         if self._sharers < 2:

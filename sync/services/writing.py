@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
+from django.db.models import JSONField, Value
 from django.db.models.functions import Now
 
 from sync.models import OPEN, Delivery, SyncTask, TaskPart, TaskRepository, TaskResource
@@ -121,13 +122,14 @@ def _put_off(sheet: Sheet, wait: PutOff) -> dict[str, Any]:
 def _write_listings(sheets: Sequence[Sheet]) -> None:
     """The tags beyond those that we take up are parts of their own, for whoever comes."""
     TaskPart.objects.bulk_create([part for sheet in sheets for part in _rest(sheet)], batch_size=500)
-    alike: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    alike: defaultdict[frozenset[str] | None, list[int]] = defaultdict(list)
     for sheet in sheets:
-        if sheet.listing is not None and sheet.listing.digest_tags is not None:
+        if sheet.listing is not None:
             sheet.repository.listed = True
-            alike[tuple(sorted(sheet.listing.digest_tags))].append(sheet.repository.pk)
+            alike[sheet.listing.digest_tags].append(sheet.repository.pk)
     for digest_tags, pks in alike.items():
-        TaskRepository.objects.filter(pk__in=pks).update(listed=True, digest_tags=list(digest_tags))
+        known = Value(None, JSONField()) if digest_tags is None else sorted(digest_tags)
+        TaskRepository.objects.filter(pk__in=pks).update(listed=True, digest_tags=known)
 
 
 def _rest(sheet: Sheet) -> Iterator[TaskPart]:

@@ -96,3 +96,13 @@ def test_a_tag_that_nobody_may_overwrite_fails_and_is_as_before(
     assert message in resource.reason
     assert judge.digest(target, f"{namespace}/web:v1") == theirs.digest
     assert_sums_agree(task)
+
+
+def test_a_registry_that_is_busy_with_an_immutable_name_is_asked_again(rule, namespace, source, target):
+    name = f"{namespace}/immutable-app"
+    push(source, name, "v1", some_image())
+    with Relay(target) as relay:
+        busy = json.dumps({"errors": [{"code": "UNKNOWN", "message": f"cannot lock {name} just now"}]}).encode()
+        relay.script("PUT", f"/v2/{name}/manifests/v1", Answer(503, {"Retry-After": "0"}, busy), relay.forward)
+        reached_at(rule.target, relay.url)
+        assert run(rule).copied == 1
