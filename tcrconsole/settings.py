@@ -130,8 +130,8 @@ LOGGING = {
 # How much runs at once in one worker, and for how many seconds it keeps to one task before others get a turn.
 CALLS_AT_ONCE = max(1, env.int("CALLS_AT_ONCE", default=32))
 # No more than keeps those calls busy: what is begun early is looked at again before it is written.
-RESOURCES_AT_ONCE = env.int("RESOURCES_AT_ONCE", default=4 * CALLS_AT_ONCE)
-REPOSITORIES_AT_ONCE = env.int("REPOSITORIES_AT_ONCE", default=(CALLS_AT_ONCE + 1) // 2)
+RESOURCES_AT_ONCE = max(1, env.int("RESOURCES_AT_ONCE", default=4 * CALLS_AT_ONCE))
+REPOSITORIES_AT_ONCE = max(1, env.int("REPOSITORIES_AT_ONCE", default=(CALLS_AT_ONCE + 1) // 2))
 SLICE_SECONDS = env.float("SLICE_SECONDS", default=10.0)
 MANIFEST_LIMIT_BYTES = env.int("MANIFEST_LIMIT_BYTES", default=4 * 1024 * 1024)
 # Workers claim a repository with more tags than this in pieces of so many.
