@@ -1,4 +1,4 @@
-"""What these registries take by themselves, nearly: a client that knows beforehand what is missing and asks only for that.
+"""What these registries take by themselves, nearly: a client that knows what is missing and asks only for that.
 
 It asks the fewest requests (docs/performance.md) over bare connections, from threads of this process, and does nothing
 else: no digest is checked, and nothing is compared, remembered, written down or tried again.
