@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any, TypeVar
 
 from django.db import connection
@@ -13,6 +13,8 @@ from sync.models import Instance, SyncRule, SyncTask, TaskPart, TaskRepository, 
 from sync.services import claims, execute
 from sync.services.execute import run_slice
 from sync.services.trigger import open_task
+from tests.fakes.registry import Answer, Received
+from tests.support import Relay
 
 Result = TypeVar("Result")
 
@@ -65,6 +67,33 @@ def work(task: SyncTask, **options: Any) -> bool:
     """One slice, as a worker that knows nothing yet does it; `task` is as it is afterwards."""
     more = run_slice(SyncTask.objects.get(pk=task.pk), patient=True, **options)
     task.refresh_from_db()
+    return more
+
+
+def leave_in_the_midst(task: SyncTask, source: str, repository: str, *held: str) -> bool:
+    """A slice of a worker that is told to leave once more than two tags are written down.
+
+    The source gives none of the tags that begin with one of `held` before, however late the worker hears of it.
+    """
+    copied, told = [0], Event()
+
+    def leaving() -> bool:
+        if copied[-1] > 2:
+            told.set()
+        return told.is_set()
+
+    with Relay(source) as relay:
+
+        def hold(request: Received) -> Answer:
+            told.wait(30)
+            return relay.forward(request)
+
+        for start in held:
+            relay.script("GET", f"/v2/{repository}/manifests/{start}", hold)
+        assert task.source is not None
+        reached_at(task.source, relay.url)
+        more = run_slice(task, watch=lambda now: copied.append(now.copied), leaving=leaving)
+        reached_at(task.source, source)
     return more
 
 

@@ -9,7 +9,7 @@ from tcrconsole.secrets import make_credential_key
 from tests.fakes.registry import Answer
 from tests.replication import support
 from tests.replication.support import push, some_image
-from tests.services.support import assert_sums_agree, open_here, reached_at, run, task_with_rows
+from tests.services.support import assert_sums_agree, leave_in_the_midst, open_here, reached_at, run, task_with_rows
 from tests.support import Relay
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_backoff")]
@@ -153,13 +153,11 @@ def test_a_worker_that_leaves_keeps_what_it_wrote(rule, namespace, source, setti
     monkeypatch.setattr("sync.services.record.FLUSH_SECONDS", 0)
     monkeypatch.setattr("sync.replication.run.TICK_SECONDS", 0.01)
     settings.RESOURCES_AT_ONCE = 2
-    rule.target.max_bytes_per_second = 200_000  # all that is there takes most of a second
-    rule.target.save()
     images = [push(source, f"{namespace}/web", f"v{number}", some_image()) for number in range(20)]
     push_broken(source, f"{namespace}/web", "broken")
     task = open_here(rule)
-    seen = []
-    assert run_slice(task, watch=lambda now: seen.append(now.copied), leaving=lambda: bool(seen and seen[-1] > 2))
+    # They are listed as broken, v0, v1, v10 to v19, v2, and so on.
+    assert leave_in_the_midst(task, source, f"{namespace}/web", *(f"v{number}" for number in range(3, 10)))
     row, part = task.repositories.get(), task.parts.get()
     assert (row.status, row.planned, row.failed) == (Status.WAITING, 21, 1)
     assert (part.claim, part.lost_owners) == ("", 0)

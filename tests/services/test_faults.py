@@ -10,7 +10,15 @@ from sync.services.record import Recorder
 from tcrconsole.secrets import make_credential_key
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.replication.support import push, some_image
-from tests.services.support import assert_sums_agree, claim_one, open_here, reached_at, run, task_with_rows
+from tests.services.support import (
+    assert_sums_agree,
+    claim_one,
+    leave_in_the_midst,
+    open_here,
+    reached_at,
+    run,
+    task_with_rows,
+)
 from tests.support import Relay
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_backoff")]
@@ -186,8 +194,7 @@ def test_giving_up_after_a_hand_back_fails_just_what_is_left(rule, namespace, so
     for number in range(20):
         push(source, f"{namespace}/web", f"v{number:02}", some_image())
     task = open_here(rule)
-    seen: list[int] = []
-    assert run_slice(task, watch=lambda now: seen.append(now.copied), leaving=lambda: bool(seen and seen[-1] > 2))
+    assert leave_in_the_midst(task, source, f"{namespace}/web", "v1")
     copied = TaskRepository.objects.get().copied
     assert 2 < copied < 20
     rule.source.username, rule.source.password = "robot", "secret"
