@@ -155,8 +155,13 @@ def test_two_workers_share_one_repository(source, target, namespace):
             wait_until(lambda: together or claims.owners(now) == 2, 20, "a second worker")
             together.append(True)
 
+    def divided() -> bool:
+        """By one look: between two, the part that lists the repository may come to wait, and would be taken for one."""
+        sizes = waiting_sizes(task)
+        return bool(sizes) and None not in sizes
+
     def second() -> None:
-        wait_until(lambda: None not in waiting_sizes(task) and waiting_sizes(task), 20, "the division")
+        wait_until(divided, 20, "the division")
         work(task, watch=until_there_are_two)
 
     def first() -> None:
