@@ -75,6 +75,10 @@ def test_with_nothing_set(tmp_path):
         ({"REDIS_URL": "redis://queue:6379/1"}, "REDIS_URL", "redis://queue:6379/1"),
         ({"MANIFEST_LIMIT_BYTES": "8"}, "MANIFEST_LIMIT_BYTES", 8),
         ({"RESOURCES_AT_ONCE": "3"}, "RESOURCES_AT_ONCE", 3),
+        ({"CALLS_AT_ONCE": "7"}, "RESOURCES_AT_ONCE", 28),
+        ({"CALLS_AT_ONCE": "7"}, "REPOSITORIES_AT_ONCE", 4),
+        ({"CALLS_AT_ONCE": "0"}, "CALLS_AT_ONCE", 1),
+        ({"REPOSITORIES_AT_ONCE": "0"}, "REPOSITORIES_AT_ONCE", 1),
     ],
 )
 def test_what_the_environment_says_counts(environment, setting, value, tmp_path):

@@ -247,7 +247,7 @@ class TaskResource(models.Model):
 
 
 class LogLine(models.Model):
-    """What happened in a task, as it happened. How many lines a task keeps is bounded: sync.services.record."""
+    """What happened in a task, as it happened. How many lines a task keeps is bounded: sync.services.tasklog."""
 
     class Level(models.TextChoices):
         INFO = "info", "Info"

@@ -93,7 +93,10 @@ class Replication:
             self._graph.close()
 
     def _take_up(self, take: Callable[[int], Iterable[RepositoryWork]], active: dict[str, RepositoryWork]) -> None:
-        """As many as there is room for, when all tags of those before are begun: earlier nobody could turn to them."""
+        """As many as there is room for, once all tags of those before are begun.
+
+        Earlier nobody could turn to them, and what was listed of the target would be old by then.
+        """
         room = self._limits.repositories_at_once - len(active)
         if self._enough.is_set() or self._stop.is_set() or not room or not self._window.has_room:
             return

@@ -2,8 +2,8 @@
 
     waiting -> claimed      claim, by whoever comes first
     claimed -> waiting      give_back and fall, by the owner; take_back, when the owner is silent;
-                            sync.services.record, when the owner leaves something over
-    claimed -> gone         sync.services.record, when the owner is done; fail, when waiting makes no sense
+                            sync.services.writing, when the owner leaves something over
+    claimed -> gone         sync.services.writing, when the owner is done; fail, when waiting makes no sense
     waiting -> gone         discard, when the task is stopped or given up
 
 A part waits when its claim is blank. Every write of an owner is conditional on its token: a worker that was taken for
@@ -107,10 +107,10 @@ def owned(part: TaskPart) -> QuerySet[TaskPart]:
 def settle(repository_ids: Collection[int]) -> None:
     """Gives repositories the status that their parts say, in the transaction that changed some of these."""
     rows = list(_locked(repository_ids).filter(status__in=OPEN).defer("digest_tags"))
-    claims = TaskPart.objects.filter(repository__in=rows).order_by().values_list("repository_id", "claim").distinct()
+    parts = TaskPart.objects.filter(repository__in=rows).order_by().values_list("repository_id", "claim").distinct()
     working: dict[int, bool] = {}
-    for repository_id, claim in claims:
-        working[repository_id] = working.get(repository_id, False) or bool(claim)
+    for repository_id, owner in parts:
+        working[repository_id] = working.get(repository_id, False) or bool(owner)
     becoming: defaultdict[Status, list[int]] = defaultdict(list)
     ended: defaultdict[Status, list[TaskRepository]] = defaultdict(list)
     for row in rows:

@@ -1,7 +1,9 @@
 """The preview follows the typing, and the form is saved as before."""
 
+from contextlib import closing
 from itertools import product
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Console
@@ -27,6 +29,22 @@ def test_the_preview_follows_what_is_typed(page: Page) -> None:
     expect(page.locator("#preview li .mark").first).to_have_text("new")
     page.get_by_label("Repositories", exact=False).first.fill("web/(")
     expect(page.locator("#preview")).to_contain_text("missing ): web/(")
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_enter_in_a_field_saves_the_rule(script: bool, page: Page, browser: Browser, console: Console) -> None:
+    """The preview has a button of its own, which comes before OK."""
+    context = browser.new_context(
+        storage_state=page.context.storage_state(), base_url=console.url, java_script_enabled=script
+    )
+    with closing(context):
+        form = context.new_page()
+        fill(form)
+        name = f"entered-{'live' if script else 'plain'}"
+        form.get_by_label("Name", exact=True).fill(name)
+        form.get_by_label("Name", exact=True).press("Enter")
+        expect(form).to_have_url(f"{console.url}/i/guangzhou/rules/")
+        expect(form.get_by_role("link", name=name, exact=True)).to_be_visible()
 
 
 def test_the_preview_fits(page: Page, browser: Browser, console: Console) -> None:
