@@ -44,6 +44,11 @@ class Glance:
         return self.compared[:LINES]
 
     @property
+    def more(self) -> int:
+        """How many of the tags have no line."""
+        return self.tags - len(self.lines)
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many of those compared come to each action; blanks in its name as `_`, for templates."""
         return {name.replace(" ", "_"): number for name, number in counts(self.compared).items()}

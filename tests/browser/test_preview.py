@@ -21,6 +21,8 @@ def test_the_preview_follows_what_is_typed(page: Page) -> None:
     fill(page)
     status = page.locator("#preview [role=status]")
     expect(status).to_contain_text("9 repositories, 31 tags match.")
+    expect(page.locator("#preview li")).to_have_count(20)
+    expect(page.locator("#preview")).to_contain_text("And 11 more.")
     page.get_by_label("Repositories", exact=False).first.press_sequentially("web/.*", delay=20)
     expect(status).to_contain_text("2 repositories, 9 tags match.")
     expect(page.locator("#preview li").first).to_contain_text(
