@@ -8,7 +8,7 @@ from demo import artifacts
 from demo.artifacts import Artifact, Blob
 from sync.oci.client import Client
 from sync.oci.manifest import Descriptor, Manifest
-from sync.oci.transport import Endpoint
+from sync.oci.places import Endpoint
 
 SEED = 2025
 PLATFORMS = ("linux/amd64", "linux/arm64")

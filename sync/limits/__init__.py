@@ -43,6 +43,11 @@ class Granted:
     budget: Budget | None
 
     @property
+    def others_wait(self) -> bool:
+        """Whether somebody has no connection at all while we have some."""
+        return self.room is not None and self.room.others_wait
+
+    @property
     def paced(self) -> bool:
         return self.budget is not None
 

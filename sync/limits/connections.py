@@ -13,7 +13,7 @@ LEASE_SECONDS = 10
 ALONE = 16
 
 # ARGV: holder; the limit; what it may have open until it hears the answer; what it wants; what it needs at least;
-# seconds until it counts no more. Gives what it may have open from now on.
+# seconds until it counts no more. Gives what it may have open from now on, and how many others get nothing.
 #
 # All get what they need at least, in the order in which they came, and then one after the other one more each. Whoever
 # has more than that is told so, and is counted with what he has until he asks again with less: so the sum is never
@@ -38,7 +38,7 @@ for at = 1, #stored, 2 do
 end
 if wants == 0 and ceiling == 0 then
     redis.call('HDEL', KEYS[1], id)
-    return 0
+    return {0, 0}
 end
 mine.wants, mine.least, mine.expires = wants, tonumber(ARGV[5]), now + ARGV[6]
 table.sort(holders, function(a, b) return a.since < b.since or a.since == b.since and a.id < b.id end)
@@ -66,7 +66,7 @@ local granted = math.max(0, math.min(share[id] or 0, limit - others))
 mine.counted = math.max(granted, ceiling)
 redis.call('HSET', KEYS[1], id, cjson.encode(mine))
 redis.call('EXPIRE', KEYS[1], 60)
-return granted
+return {granted, #holders - #admitted}
 """
 
 
@@ -79,6 +79,7 @@ class Share:
         self._listeners: list[Callable[[], None]] = []
         self._open = 0
         self.allowed = 0
+        self.others_wait = False  # for their first connection
 
     def may_open(self) -> bool:
         with self._lock:
@@ -135,13 +136,16 @@ class Lease:
     def renew(self) -> None:
         """Asks for the share that is fair now, and gives back at once what is above it and free."""
         sides, before = len(self.shares), self._ceiling
-        granted = self._ask(before, wants=CONNECTIONS_PER_PROCESS * sides, least=sides)
-        if granted is None:
+        answer = self._ask(before, wants=CONNECTIONS_PER_PROCESS * sides, least=sides)
+        if answer is None:
             if not self.ready.is_set():
                 self._divide(min(self._limit, ALONE))
                 self.ready.set()
             return
+        granted, turned_away = answer
         self._divide(granted)
+        for share in self.shares:
+            share.others_wait = turned_away > 0
         if granted >= sides:
             self.ready.set()
         if self._ceiling < max(before, granted):
@@ -152,8 +156,9 @@ class Lease:
         self._divide(0)
         self._ask(self._ceiling, wants=0, least=0)
 
-    def _ask(self, ceiling: int, wants: int, least: int) -> int | None:
-        answer: int | None = ask(LEASE, self._key, self._id, self._limit, ceiling, wants, least, LEASE_SECONDS)
+    def _ask(self, ceiling: int, wants: int, least: int) -> tuple[int, int] | None:
+        values = (self._id, self._limit, ceiling, wants, least, LEASE_SECONDS)
+        answer: tuple[int, int] | None = ask(LEASE, self._key, *values)
         return answer
 
     def _divide(self, granted: int) -> None:

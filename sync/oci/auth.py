@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from sync.oci.errors import ProtocolViolation, Unauthorized
+from sync.oci.places import resolve
 from sync.oci.response import Response
-from sync.oci.transport import Transport, resolve
+from sync.oci.transport import Transport
 
 TOKEN_LIFE_LEAST = 60.0
 TOKEN_LIFE_MOST = 24 * 3600.0

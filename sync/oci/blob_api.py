@@ -11,10 +11,11 @@ from sync.oci.blob_reading import BlobReading, Block
 from sync.oci.blob_sending import Content, Feed, Sending, Upload
 from sync.oci.errors import DigestMismatch, NotFound, OciError, ProtocolViolation, RegistryAnswer, Rejected
 from sync.oci.manifest import Descriptor
+from sync.oci.places import resolve
 from sync.oci.reference import check_repository, is_digest, parse_digest
 from sync.oci.response import Response
 from sync.oci.session import pull, push
-from sync.oci.transport import ATTEMPTS, RETRY_AFTER_CAP, resolve
+from sync.oci.transport import ATTEMPTS, RETRY_AFTER_CAP
 
 MOUNT_REFUSED = frozenset({400, 401, 403, 404, 405})
 # What no other way of sending the same bytes can change.

@@ -8,8 +8,8 @@ from sync.oci.blob_reading import BlobReader
 from sync.oci.blob_sending import Content, Upload
 from sync.oci.list_api import ListApi
 from sync.oci.manifest_api import ManifestApi, Pushed
+from sync.oci.places import Endpoint
 from sync.oci.session import MANIFEST_LIMIT
-from sync.oci.transport import Endpoint
 
 __all__ = ["MANIFEST_LIMIT", "BlobReader", "Client", "Content", "Credential", "Endpoint", "Pushed", "Upload"]
 

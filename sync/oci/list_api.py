@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote, urlsplit
 
 from sync.oci.errors import Denied, NotFound, ProtocolViolation, RedirectRefused, Rejected, Unauthorized, printable
+from sync.oci.places import resolve
 from sync.oci.reference import check_repository
 from sync.oci.response import Response
 from sync.oci.session import Session, pull
-from sync.oci.transport import resolve
 
 PAGE_SIZE = 1000
 SUSPICIOUS_PAGE = 100

@@ -27,7 +27,7 @@ from sync.oci.transport import always
 
 HEAD_REFUSED = (400, 405)
 REFERRER_PAGES = 1000
-# How a registry refuses layers that it shall not hold: distribution says 500 where their URLs are not allowed.
+# How a registry refuses layers that it shall not hold: distribution says 500 UNKNOWN where their URLs are not allowed.
 FOREIGN_REFUSED = frozenset({400, 404, 500})
 IMMUTABLE_HINT = (
     "The target refuses to move this tag, which is as it was. Allow it there, or leave the tag out of the rule."
@@ -104,7 +104,9 @@ class ManifestApi(Session):
                 response = self._put_again_if_a_part_is_denied(repository, reference, manifest, check)
             except RegistryAnswer as problem:
                 if problem.status in FOREIGN_REFUSED and any(layer.is_foreign for layer in manifest.layers):
-                    problem.hint, problem.retryable = FOREIGN_HINT, False
+                    problem.hint = FOREIGN_HINT
+                    # Any other 500 may be one of a registry that is ill.
+                    problem.retryable = problem.status == 500 and problem.code != "UNKNOWN"
                 elif problem.calls_immutable(repository) and not is_digest(reference):
                     problem.hint, problem.retryable = IMMUTABLE_HINT, False
                 raise

@@ -9,8 +9,9 @@ from urllib.parse import urljoin
 from sync.oci.auth import Authenticator, Challenge, Credential, parse_challenges
 from sync.oci.errors import OciError, ProtocolViolation, Unauthorized
 from sync.oci.guest import NO_LIMITS, Limits
+from sync.oci.places import Endpoint, host_of, origin
 from sync.oci.response import BODY_LIMIT, Response
-from sync.oci.transport import ATTEMPTS, Body, Endpoint, Transport, always, host_of, origin
+from sync.oci.transport import ATTEMPTS, Body, Transport, always
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
 FOREIGN_HINT = "Credentials go to their registry only: if that host is the registry, make it this instance's address."

@@ -1,7 +1,7 @@
 """What a run would do: which repositories and tags match, and for each tag what its two sides hold."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 from sync.oci.client import Client
 from sync.oci.errors import Cancelled, Denied, ManifestError, NotFound, OciError, Rejected, Unauthorized
 from sync.oci.list_api import PAGE_SIZE
-from sync.oci.manifest import Kind, Manifest
+from sync.oci.manifest import Descriptor, Kind, Manifest
 from sync.oci.reference import InvalidReference, check_repository, check_tag, is_digest_tag, join_namespace
 from sync.registries import Registry
 from sync.replication.spec import Spec
@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 
 # So many spelled-out tags are asked for one by one; a list is cheaper for more.
 MAX_ASKED = 20
+
+
+# What a tag of the source stands for, None when it is not there; or why it could not be looked at.
+Seen = Descriptor | OciError | None
 
 
 class Action(StrEnum):
@@ -51,12 +55,14 @@ class DigestTags(Protocol):
 class Tags:
     """The matching tags of a repository, and the digest tags under which signatures and other referrers lie.
 
-    `missing`: the registry says that there is no such repository.
+    `missing`: the registry says that there is no such repository. `seen`: what those stand for that were asked for by
+    their names.
     """
 
     matching: list[str] = field(default_factory=list)
     digest_tags: DigestTags = frozenset()
     missing: bool = False
+    seen: Mapping[str, Descriptor] = field(default_factory=dict)
 
 
 def list_repositories(source: Registry, spec: Spec) -> Iterator[str]:
@@ -134,28 +140,44 @@ def find_digest_tags(source: Client, repository: str) -> DigestTags:
     return frozenset(filter(is_digest_tag, listed))
 
 
-def find_tags(source: Client, spec: Spec, repository: str) -> Tags:
-    """The tags that match. Names that are spelled out are asked for; when none is there a list tells why (P-56)."""
+def spelled_out(spec: Spec) -> list[str] | None:
+    """The tags that a rule names, when asking for each is cheaper than a list."""
     names = spec.tags.literals()
     if names is None or len(names) > MAX_ASKED:
-        return list_tags(source, spec, repository)
-    with taking_names(f"look for the tags of {repository}"):
-        there = [
-            tag for tag in sorted(set(names)) if _passes(check_tag, tag) and _may_be_there(source, repository, tag)
-        ]
-    if not there:
-        return list_tags(source, spec, repository)
-    return Tags(there, find_digest_tags(source, repository) if spec.with_referrers else frozenset())
+        return None
+    return [tag for tag in sorted(set(names)) if _passes(check_tag, tag)]
 
 
-def _may_be_there(source: Client, repository: str, tag: str) -> bool:
-    """Of one that cannot be looked at, its copy fails and tells why."""
+def look(source: Client, repository: str, tag: str) -> Seen:
+    """Raises Cancelled."""
     try:
-        return source.head_manifest(repository, tag) is not None
+        return source.head_manifest(repository, tag)
     except Cancelled:
         raise
-    except OciError:
-        return True
+    except OciError as error:
+        return error
+
+
+def tags_seen(source: Client, spec: Spec, repository: str, seen: Mapping[str, Seen]) -> Tags:
+    """Of tags that were asked for: when none is there a list tells why (P-56). Raises OciError.
+
+    One that could not be looked at is taken to be there: its copy fails and tells why.
+    """
+    there = [tag for tag, found in seen.items() if found is not None]
+    if not there:
+        return list_tags(source, spec, repository)
+    descriptors = {tag: found for tag, found in seen.items() if isinstance(found, Descriptor)}
+    digest_tags = find_digest_tags(source, repository) if spec.with_referrers else frozenset()
+    return Tags(there, digest_tags, seen=descriptors)
+
+
+def find_tags(source: Client, spec: Spec, repository: str) -> Tags:
+    """The tags that match. Names that are spelled out are asked for. Raises OciError."""
+    names = spelled_out(spec)
+    if names is None:
+        return list_tags(source, spec, repository)
+    with taking_names(f"look for the tags of {repository}"):
+        return tags_seen(source, spec, repository, {tag: look(source, repository, tag) for tag in names})
 
 
 @dataclass(frozen=True)
@@ -166,14 +188,15 @@ class TagsThere:
     at: float
 
 
-def list_there(target: Client, repository: str) -> TagsThere | None:
+def list_there(target: Client, repository: str, *, few: bool = False) -> TagsThere | None:
     """The tags of the target, so that what is not there need not be looked for; None where they cannot be listed.
 
-    Raises Cancelled.
+    few: only few are to be looked for, which is cheaper than a list of more than one page. Raises Cancelled.
     """
     at = monotonic()
     try:
-        return TagsThere(frozenset(target.tags(repository)), at)
+        tags = frozenset(islice(target.tags(repository), PAGE_SIZE) if few else target.tags(repository))
+        return None if few and len(tags) == PAGE_SIZE else TagsThere(tags, at)
     except Cancelled:
         raise
     except NotFound as error:

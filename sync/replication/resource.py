@@ -1,7 +1,7 @@
 """What becomes of one tag: both sides are compared, and what is missing is brought."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 from sync.oci.client import Client
@@ -22,12 +22,16 @@ LONG_AGO = float("-inf")
 
 @dataclass(frozen=True)
 class Opened:
-    """A repository that is worked on, and what lists have told: `there` is None where the target's is not known."""
+    """A repository that is worked on, and what lists have told: `there` is None where the target's is not known.
+
+    `seen`: what tags of the source stood for when they were looked for just now.
+    """
 
     work: RepositoryWork
     target_name: str
     digest_tags: DigestTags
     there: TagsThere | None
+    seen: Mapping[str, Descriptor] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -94,7 +98,7 @@ class Resources:
         at = monotonic()
         trusted = repository.trusted(tag)
         looking = None if trusted else self._graph.spawn(self._look(repository, tag), NEXT)
-        held = self._source.head_manifest(repository.name, tag)
+        held = repository.seen.get(tag) or self._source.head_manifest(repository.name, tag)
         if held is None:
             return Compared(judge(self._spec, tag, "", ""))
         there: str | None = trusted

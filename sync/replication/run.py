@@ -11,7 +11,19 @@ from sync.registries import Registry
 from sync.replication.events import Event, Outcome, RepositoryDone, ResourceDone, TagsListed, Tick
 from sync.replication.faults import failure
 from sync.replication.graph import NEXT, Gate, Graph
-from sync.replication.plan import Tags, TagsThere, find_digest_tags, find_tags, list_there
+from sync.replication.plan import (
+    MAX_ASKED,
+    Seen,
+    Tags,
+    TagsThere,
+    find_digest_tags,
+    list_tags,
+    list_there,
+    look,
+    spelled_out,
+    tags_seen,
+    taking_names,
+)
 from sync.replication.resource import Opened, Resources
 from sync.replication.spec import Spec
 from sync.replication.transfer import Transfer
@@ -151,24 +163,37 @@ class Replication:
     async def _open(self, work: RepositoryWork) -> tuple[Opened, list[str]]:
         """Lists both sides at the same time, as far as it helps; the tags to bring."""
         target_name = self._spec.target_repository(work.name)
+        names = spelled_out(self._spec) if work.tags is None else list(work.tags)
+        few = names is not None and len(names) <= MAX_ASKED
+        there = None
+        if not few or (work.trusted and len(names or ()) > 1):
+            there = self._graph.spawn(self._list_there(target_name, few), NEXT)
         if work.digest_tags is not None:
-            return Opened(work, target_name, work.digest_tags, None), list(work.tags or ())
-        spelled_out = work.tags is not None or self._spec.tags.literals() is not None
-        there = None if spelled_out else self._graph.spawn(self._list_there(target_name), NEXT)
-        listed = self._list(work)
-        known = listed.digest_tags if isinstance(listed.digest_tags, frozenset) else None
-        self._tell(TagsListed(work.name, tuple(listed.matching), known, listed.missing))
-        return Opened(work, target_name, listed.digest_tags, await there if there else None), listed.matching
+            listed = Tags(names or [], work.digest_tags)
+        else:
+            listed = await self._list(work, names)
+            known = listed.digest_tags if isinstance(listed.digest_tags, frozenset) else None
+            self._tell(TagsListed(work.name, tuple(listed.matching), known, listed.missing))
+        opened = Opened(work, target_name, listed.digest_tags, await there if there else None, listed.seen)
+        return opened, listed.matching
 
-    def _list(self, work: RepositoryWork) -> Tags:
+    async def _list(self, work: RepositoryWork, names: list[str] | None) -> Tags:
         """Given tags are taken as given; where their signatures lie is to be found."""
-        if work.tags is None:
-            return find_tags(self._source, self._spec, work.name)
-        wanted = self._spec.with_referrers
-        return Tags(list(work.tags), find_digest_tags(self._source, work.name) if wanted else frozenset())
+        if work.tags is not None:
+            wanted = self._spec.with_referrers
+            return Tags(list(work.tags), find_digest_tags(self._source, work.name) if wanted else frozenset())
+        if names is None:
+            return list_tags(self._source, self._spec, work.name)
+        with taking_names(f"look for the tags of {work.name}"):
+            looks = {tag: self._graph.spawn(self._look(work.name, tag), NEXT) for tag in names}
+            seen = {tag: await look for tag, look in looks.items()}
+            return tags_seen(self._source, self._spec, work.name, seen)
 
-    async def _list_there(self, repository: str) -> TagsThere | None:
-        return list_there(self._target, repository)
+    async def _look(self, repository: str, tag: str) -> Seen:
+        return look(self._source, repository, tag)
+
+    async def _list_there(self, repository: str, few: bool) -> TagsThere | None:
+        return list_there(self._target, repository, few=few)
 
     async def _bring_all(self, repository: Opened, tags: list[str]) -> bool:
         """False when something is left because the run ends."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from sync.models import OPEN, Status, SyncTask, TaskPart, TaskRepository, TaskResource
@@ -56,20 +56,22 @@ def claim(task: SyncTask, token: str, busy: Collection[int] = (), most: int = 1)
 
     There may be more when it gives fewer, as long as it gives some.
     """
-    waiting = ready(task).exclude(repository__in=busy).select_related("repository").order_by("pk")
+    waiting = ready(task).exclude(repository__in=busy)
+    heads = waiting.order_by().values("repository").annotate(head=Min("pk")).values("head")
     with transaction.atomic():
-        # Claimers do not wait for each other where the database can skip what another one is claiming.
-        found = waiting.select_for_update(skip_locked=True, of=("self",))[:most]
-        chosen: dict[int | None, TaskPart] = {}
-        for part in found:
-            chosen.setdefault(part.repository_id, part)
-        parts = list(chosen.values())
+        # What another one is claiming is skipped: of a divided repository he takes the head, and we what follows.
+        parts = _lock_some(waiting.filter(pk__in=heads), most) or _lock_some(waiting, 1)
         mine = TaskPart.objects.filter(pk__in=[part.pk for part in parts], claim="")
         mine.update(claim=token, heartbeat_at=Now(), not_before=None)
         _begin([part.repository_id for part in parts if part.repository_id])
     for part in parts:
         part.claim = token
     return parts
+
+
+def _lock_some(waiting: QuerySet[TaskPart], most: int) -> list[TaskPart]:
+    rows = waiting.select_related("repository").order_by("pk")
+    return list(rows.select_for_update(skip_locked=True, of=("self",))[:most])
 
 
 def _begin(repository_ids: Sequence[int]) -> None:

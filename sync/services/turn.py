@@ -101,9 +101,10 @@ class Turn:
         sides = self._instance("source"), self._instance("target")
         limits = [limit_of(side) for side in sides]
         with held(limits, self._should_stop, settings.SLICE_SECONDS) as (from_source, to_target):
-            self._work(self._open(sides[0], "source", from_source), self._open(sides[1], "target", to_target), seconds)
+            time = _Time(seconds, lambda: from_source.others_wait or to_target.others_wait or self._others_wait())
+            self._work(self._open(sides[0], "source", from_source), self._open(sides[1], "target", to_target), time)
 
-    def _work(self, source: Registry, target: Registry, seconds: float) -> None:
+    def _work(self, source: Registry, target: Registry, time: _Time) -> None:
         with closing(source.client), closing(target.client):
             self._reach(source, self._task.source)
             self._reach(target, self._task.target)
@@ -111,7 +112,7 @@ class Turn:
             if self._task.reason and not self._task.failed:
                 SyncTask.objects.filter(pk=self._task.pk).update(reason="")
                 tasklog.say(self._task, tasklog.INFO, "Both sides answer again: it goes on.")
-            self._replicate(source, target, _Time(seconds, self._others_wait))
+            self._replicate(source, target, time)
             self._recorder.flush()
 
     def give_back(self) -> None:
@@ -145,7 +146,8 @@ class Turn:
             outages.went_down(instance, error)
             raise Away(str(error)) from None
         outages.came_back(instance)
-        if isinstance(refusal, Unauthorized) and instance.username and self._task.repository_count is None:
+        first = registry.client.side == "source" and self._task.repository_count is None
+        if first and isinstance(refusal, Unauthorized) and instance.username:
             tasklog.say(self._task, tasklog.WARNING, f"{refusal} What is public may be copied all the same.")
 
     def _aside(self, call: Callable[[], Result], registry: Registry, beat: Callable[[], object] = never) -> Result:

@@ -12,7 +12,7 @@ from demo.artifacts import Artifact
 from demo.content import NEXT_IMAGE, Tagged, build, push, push_next
 from demo.registries import RegistryServer
 from sync.oci.client import Client
-from sync.oci.transport import Endpoint
+from sync.oci.places import Endpoint
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import requests
 from demo.content import one_more, push
 from demo.registries import free_port
 from sync.oci.client import Client
-from sync.oci.transport import Endpoint
+from sync.oci.places import Endpoint
 from tcrconsole.runner import PROJECT
 from tests.support import left_running, wait_until
 

@@ -13,7 +13,7 @@ from demo import registries
 from demo.content import build, push
 from demo.registries import RegistryServer, RegistryUnavailable, TlsIdentity, find_registry_binary
 from sync.oci.client import Client
-from sync.oci.transport import Endpoint
+from sync.oci.places import Endpoint
 from tests.support import htpasswd, self_signed
 
 

@@ -90,6 +90,20 @@ def test_who_came_first_gets_one_first_and_keeps_it():
 
 
 @pytest.mark.usefixtures("valkey")
+def test_who_has_all_hears_that_another_one_has_none():
+    first, second = lease(1), lease(1)
+    first.renew()
+    assert not Granted(first.shares[0], None).others_wait
+    second.renew()
+    first.renew()
+    assert Granted(first.shares[0], None).others_wait
+    second.leave()
+    first.renew()
+    assert not Granted(first.shares[0], None).others_wait
+    assert not Granted(None, None).others_wait
+
+
+@pytest.mark.usefixtures("valkey")
 def test_the_two_sides_of_an_instance_copied_to_itself_have_halves():
     both, other = lease(9, sides=2), lease(9)
     both.renew()

@@ -7,7 +7,8 @@ import pytest
 
 from sync.oci.client import Client
 from sync.oci.errors import DigestMismatch, ProtocolViolation, ResponseTooLarge, Unreachable
-from sync.oci.transport import Endpoint, Transport
+from sync.oci.places import Endpoint
+from sync.oci.transport import Transport
 from tests.fakes.raw import RawServer
 from tests.fakes.registry import Answer
 from tests.oci.artifacts import blob, image

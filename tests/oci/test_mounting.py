@@ -6,7 +6,7 @@ import pytest
 
 from sync.oci.client import Client, Credential, Endpoint, Upload
 from sync.oci.errors import ServerFault
-from sync.oci.transport import origin
+from sync.oci.places import origin
 from tests.fakes.registry import Answer, FakeRegistry, Received
 from tests.fakes.uploads import ResumingRegistry
 from tests.oci.artifacts import blob

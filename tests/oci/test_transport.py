@@ -164,3 +164,41 @@ def test_received_is_what_was_sent(fake):
     (only,) = fake.requests
     assert isinstance(only, Received)
     assert (only.method, only.target, only.headers["X-A"], only.body) == ("POST", "/x?a=b", "1", b"abc")
+
+
+def test_what_is_sent_again_unseen_is_checked_again(fake):
+    """As when the registry has closed the kept connection meanwhile: whoever lost the right to write must not."""
+    fake.script("GET", "/", OK)
+    transport = Transport(Endpoint(fake.url))
+    transport.request("GET", "/x")
+    fake.script("PUT", "/x", Answer(drop=True), OK)
+    asked: list[int] = []
+    transport.request("PUT", "/x", body=b"tag", check=lambda: asked.append(len(fake.received("PUT"))))
+    assert asked == [0, 1]
+
+    def lost() -> None:
+        raise Cancelled("lost")
+
+    with pytest.raises(Cancelled):
+        transport.request("PUT", "/x", body=b"tag", check=lost)
+    assert len(fake.received("PUT")) == 2
+    transport.request("GET", "/x")
+    assert fake.connections == 2
+
+
+def test_what_waited_for_a_connection_is_checked_when_it_has_one(fake):
+    fake.script("GET", "/", Answer(body=b"x" * 3_000_000))
+    transport = Transport(Endpoint(fake.url, max_connections=1))
+    held = transport.request("GET", "/a", stream=True)
+    freed: list[bool] = []
+
+    def free() -> None:
+        freed.append(True)
+        held.close()
+
+    timer = threading.Timer(0.2, free)
+    timer.start()
+    seen: list[bool] = []
+    transport.request("PUT", "/b", body=b"tag", check=lambda: seen.append(bool(freed)))
+    timer.join()
+    assert seen == [True]

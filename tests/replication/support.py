@@ -15,7 +15,7 @@ from demo.artifacts import Artifact, Blob
 from demo.content import Tagged
 from sync.oci.client import Client
 from sync.oci.errors import OciError
-from sync.oci.transport import Endpoint
+from sync.oci.places import Endpoint
 from sync.registries import PlainRegistry
 from sync.replication.events import BytesMoved, Event, LeftOut, RepositoryDone, ResourceDone, Tick, Vanished
 from sync.replication.plan import list_repositories

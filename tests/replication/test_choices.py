@@ -4,7 +4,7 @@ import pytest
 
 from demo import artifacts
 from sync.oci.client import Client
-from sync.oci.transport import Endpoint
+from sync.oci.places import Endpoint
 from sync.registries import PlainRegistry
 from sync.replication.plan import list_repositories
 from tests.fakes.registry import Answer, FakeRegistry

@@ -96,3 +96,14 @@ def test_the_same_refusal_of_other_manifests_says_nothing_of_foreign_layers(sour
         error = replicate(source, relay.url, source_namespace=namespace).error(f"{name}:v1")
     assert "elsewhere" not in error.hint
     assert error.retryable
+
+
+def test_any_other_fault_of_the_target_may_be_over_soon(allowing, target, namespace):
+    """Also for a manifest with foreign layers: a proxy before the registry says 500, too."""
+    name = f"{namespace}/web"
+    push(allowing, name, "foreign", with_foreign_layer("docker")[0])
+    with Relay(target) as relay:
+        relay.script("PUT", f"/v2/{name}/manifests/foreign", Answer(500, body=b"upstream"))
+        error = replicate(allowing, relay.url, source_namespace=namespace).error(f"{name}:foreign")
+    assert "layers that are kept elsewhere" in error.hint
+    assert error.retryable

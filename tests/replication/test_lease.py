@@ -8,7 +8,7 @@ import pytest
 
 from demo import artifacts
 from sync.oci.client import Client
-from sync.oci.transport import Endpoint
+from sync.oci.places import Endpoint
 from sync.registries import PlainRegistry
 from sync.replication.events import Event, RepositoryDone, ResourceDone, Tick
 from sync.replication.lease import Lease

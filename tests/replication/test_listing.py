@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -202,6 +203,34 @@ def test_tags_that_are_spelled_out_ask_for_no_list(tags, source, target, namespa
         assert replicate(from_.url, to.url, **rule).outcomes == {f"{namespace}/web:v1": "copied"}
         assert replicate(from_.url, to.url, **rule).outcomes == {f"{namespace}/web:v1": "unchanged"}
         assert asked_lists(from_) == asked_lists(to) == []
+
+
+def test_each_tag_that_is_spelled_out_is_looked_for_once_and_at_the_same_time(source, target, namespace):
+    tags = [f"v{number}" for number in range(6)]
+    for tag in tags:
+        push(source, f"{namespace}/web", tag, some_image())
+    rule = {"source_namespace": namespace, "repositories": "web", "tags": "|".join(tags)}
+    replicate(source, target, **rule)
+    together = threading.Barrier(len(tags))
+    with Relay(source) as relay:
+
+        def wait_for_the_others(request):
+            together.wait(10)
+            return relay.forward(request)
+
+        relay.script("HEAD", f"/v2/{namespace}/web/manifests/", wait_for_the_others)
+        assert set(replicate(relay.url, target, **rule).outcomes.values()) == {"unchanged"}
+        assert len(relay.received("HEAD")) == len(tags)
+
+
+def test_of_many_tags_that_are_spelled_out_both_sides_are_listed(source, target, namespace):
+    tags = [f"v{number}" for number in range(21)]
+    push(source, f"{namespace}/web", "v1", some_image())
+    rule = {"source_namespace": namespace, "repositories": "web", "tags": "|".join(tags), "overwrite": True}
+    with Relay(source) as from_, Relay(target) as to:
+        assert replicate(from_.url, to.url, **rule).outcomes == {f"{namespace}/web:v1": "copied"}
+        assert (len(asked_lists(from_)), len(asked_lists(to))) == (1, 1)
+        assert to.received("HEAD", f"/v2/{namespace}/web/manifests/") == []
 
 
 @pytest.mark.parametrize("list_", ["whole", "too long", "refused"])

@@ -1,11 +1,13 @@
 """Claims: one owner per part, silent owners lose it, and what they write afterwards changes nothing."""
 
+import threading
 from datetime import timedelta
 from functools import partial
 from itertools import chain
 from time import monotonic
 
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
 
 from sync.models import Delivery, LogLine, Status, SyncTask, TaskPart, TaskRepository, TaskResource
@@ -275,6 +277,41 @@ def test_parts_of_one_repository_may_fail_at_once():
         assert_sums_agree(task)
 
     in_threads([check])
+
+
+@pytest.mark.usefixtures("threads_database")
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_while_one_claims_of_a_divided_repository_another_gets_more_of_it(monkeypatch):
+    def prepare() -> SyncTask:
+        a, b = make_instance("a", "http://a"), make_instance("b", "http://b")
+        task = task_with_rows(make_rule(a, b, source_namespace="prod"), "prod/a", tags=["v1"])
+        TaskPart.objects.create(task=task, repository=task.repositories.get(), tags=["v2"])
+        return task
+
+    (task,) = in_threads([prepare])
+    claimed, found = threading.Event(), threading.Event()
+    begin = claims._begin
+
+    def note(repository_ids: list[int]) -> None:
+        if claimed.is_set():
+            found.set()  # what follows waits for the other one's transaction
+        begin(repository_ids)
+
+    monkeypatch.setattr(claims, "_begin", note)
+
+    def first() -> list[TaskPart]:
+        with transaction.atomic():
+            parts = claims.claim(task, "x", most=8)
+            claimed.set()
+            assert found.wait(10)
+        return parts
+
+    def second() -> list[TaskPart]:
+        assert claimed.wait(10)
+        return claims.claim(task, "y", most=8)
+
+    ours, theirs = in_threads([first, second])
+    assert ([part.tags for part in ours], [part.tags for part in theirs]) == ([["v1"]], [["v2"]])
 
 
 def test_an_open_task_without_anything_claimed_has_no_owner(rule):

@@ -137,6 +137,18 @@ def test_a_quick_check_does_not_ask_the_target_for_what_was_verified(rule, quick
         assert heads(relay) == 2
 
 
+def test_a_quick_check_trusts_a_list_of_tags_that_the_rule_names(rule, quickly, namespace, source, target):
+    rule.tag_pattern = "v1|v2|v3"
+    rule.save()
+    for tag in ("v1", "v2"):
+        push(source, f"{namespace}/web", tag, some_image())
+    assert run(rule).copied == 2
+    with Relay(target) as relay:
+        through(relay, rule.target)
+        assert quickly().unchanged == 2
+        assert (heads(relay), len(relay.received("GET", f"/v2/{namespace}/web/tags/list"))) == (0, 1)
+
+
 def test_a_quick_check_sees_what_the_source_has_now(rule, quickly, namespace, source, target, judge):
     rule.overwrite = True
     rule.save()
