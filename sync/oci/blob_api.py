@@ -209,7 +209,8 @@ class BlobApi(BlobReading):
         if not location:
             raise ProtocolViolation("the registry opens an upload without telling its Location")
         url = resolve(response.url, location)
-        self._transport.check_hop(url)
+        if not self._transport.is_home(url):
+            self._transport.check_hop(url)
         told = response.header("OCI-Chunk-Min-Length")
         return Upload(url, int(told) if told.isdecimal() else before.least_step if before else 0)
 

@@ -17,6 +17,7 @@ from sync.oci.pool import Pool
 from sync.oci.reference import DEFAULT_PORTS, is_loopback
 
 PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+ABSOLUTE = re.compile(r"https?://[!-~]+")
 PLAIN_PATH = re.compile(r"/(?!/)[!-~]*")
 DEFAULTS = (("User-Agent", "tcrconsole"), ("Accept-Encoding", "identity"))
 
@@ -54,7 +55,7 @@ def host_of(url: str) -> str:
 def resolve(base: str, named: str) -> str:
     """The URL that a registry names, seen from `base`; raises ProtocolViolation for text that is no URL."""
     try:
-        url = urljoin(base, named)
+        url = named if ABSOLUTE.fullmatch(named) else urljoin(base, named)
         origin(url)
     except ValueError as problem:
         raise ProtocolViolation("the registry names an address that is none") from problem
@@ -96,6 +97,11 @@ class Places:
     def url_of(self, target: str) -> str:
         """The URL of a path on the registry; a URL stays as it is."""
         return self._home + target if PLAIN_PATH.fullmatch(target) else urljoin(self._endpoint.url, target)
+
+    def is_home(self, url: str) -> bool:
+        """Whether it leads to the registry itself."""
+        ours = url.startswith(self._home) and PLAIN_PATH.fullmatch(url, len(self._home))
+        return bool(ours) or origin(urljoin(self._endpoint.url, url)) == origin(self._endpoint.url)
 
     def route(self, url: str) -> tuple[Place, str]:
         """Where a URL's requests go, and what they ask for there. Raises PlainHttpRefused."""

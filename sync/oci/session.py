@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from urllib.parse import urljoin
 
 from sync.oci.auth import Authenticator, Challenge, Credential, parse_challenges
 from sync.oci.errors import OciError, ProtocolViolation, Unauthorized
@@ -143,9 +142,7 @@ class Session:
         return parse_challenges(values)
 
     def _is_home(self, target: str) -> bool:
-        if target.startswith("/v2/"):
-            return True
-        return origin(urljoin(self.endpoint.url, target)) == origin(self.endpoint.url)
+        return target.startswith("/v2/") or self._transport.is_home(target)
 
     def _error(self, response: Response) -> OciError:
         if response.is_success:

@@ -119,6 +119,10 @@ class Transport:
         if self._cancelled():
             raise Cancelled("stopped on request")
 
+    def is_home(self, url: str) -> bool:
+        """Whether a URL leads to the registry itself."""
+        return self._places.is_home(url)
+
     def check_hop(self, url: str, *, with_credential: bool = False) -> None:
         """Refuse a URL, named by the registry, that must not be followed from here (P-02, P-20, P-35).
 
