@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from sync.oci.errors import Cancelled
+from sync.replication.width import Width
 
 Result = TypeVar("Result")
 Work = Coroutine["Node[Any]", None, Result]
@@ -56,16 +57,19 @@ class Node(Generic[Result]):
 
 
 class Graph:
-    """Runs coroutines on up to `threads` threads, which come when there is work for them."""
+    """Runs coroutines on up to `threads` threads, which come when there is work for them.
+
+    As many of them work at the same time as Width says.
+    """
 
     def __init__(self, threads: int, name: str = "graph") -> None:
-        self._limit = threads
+        self._width = Width(threads, monotonic())
         self._name = name
         self._changed = threading.Condition(threading.Lock())
         self._ready: list[tuple[Rank, int, Work[Any], Node[Any]]] = []
         self._timers: list[tuple[float, int, Node[None]]] = []
         self._order = count()
-        self._threads = self._idle = self._woken = 0
+        self._threads = self._idle = self._woken = self._working = 0
         self._closed = False
 
     def node(self) -> Node[Any]:
@@ -110,11 +114,18 @@ class Graph:
 
     def _push(self, rank: Rank, work: Work[Any], node: Node[Any]) -> None:
         heappush(self._ready, (rank, next(self._order), work, node))
+        self._call_one()
+
+    def _call_one(self) -> None:
+        """One more thread comes for what is ready, if one may."""
+        if self._working + self._woken >= self._width.now or self._closed:
+            return
         if self._idle > self._woken:
             self._woken += 1
             self._changed.notify()
-        elif self._threads < self._limit and not self._closed:
+        else:
             self._threads += 1
+            self._working += 1
             threading.Thread(target=self._run, name=f"{self._name}-{self._threads}", daemon=True).start()
 
     def _resume(self, node: Node[Any]) -> None:
@@ -133,11 +144,18 @@ class Graph:
 
     def _next(self) -> tuple[Work[Any], Node[Any]] | None:
         with self._changed:
+            self._working -= 1
+            if self._width.done(monotonic()):
+                for _ in range(min(len(self._ready), self._width.now)):
+                    self._call_one()
             while not self._closed:
                 self._fire_timers()
-                if self._ready:
+                if self._ready and self._working < self._width.now:
+                    self._working += 1
                     _, _, work, node = heappop(self._ready)
                     return work, node
+                if not self._ready:
+                    self._width.slack(monotonic())
                 self._idle += 1
                 self._changed.wait(self._timers[0][0] - monotonic() if self._timers else None)
                 self._idle -= 1

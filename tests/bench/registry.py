@@ -18,6 +18,7 @@ from demo import content
 from demo.content import Tagged
 from demo.registries import RegistryServer, find_registry_binary, free_port
 
+# A file system that is in memory.
 MEMORY = Path("/dev/shm")
 AT_ONCE = 4
 SAMPLE = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
@@ -84,11 +85,15 @@ class CountingRegistry(RegistryServer):
 
 
 @contextmanager
-def empty_registry(folder: Path = MEMORY) -> Iterator[CountingRegistry]:
-    """A registry whose storage is gone afterwards, in a folder of the file system that is in memory.
+def empty_registry(folder: Path | None = None) -> Iterator[CountingRegistry]:
+    """A registry that forgets all in the end: with its own driver for memory, or with files below a folder.
 
-    The registry's own driver for memory copies all that it has of a blob whenever it gets a piece more.
+    That driver copies all that it has of a blob whenever it gets a piece more: large blobs are better off as files.
     """
+    if folder is None:
+        with CountingRegistry(find_registry_binary()) as registry:
+            yield registry
+        return
     storage = Path(tempfile.mkdtemp(prefix="bench-registry-", dir=folder))
     try:
         with CountingRegistry(find_registry_binary(), data_dir=storage) as registry:

@@ -1,0 +1,49 @@
+"""How many calls are worth making at the same time."""
+
+WINDOW_SECONDS = 0.5
+HOLD_SECONDS = 5.0
+# So many are always allowed: enough for registries nearby, which more would only make slower.
+FEWEST = 12
+# Twice as many must get so much more done, or they are too many.
+GAIN = 1.25
+
+
+class Width:
+    """Twice as many for a while, from time to time; they stay if more gets done.
+
+    Far registries answer many at once as soon as one; near ones, and this machine, have a limit. All times are
+    monotonic seconds.
+    """
+
+    def __init__(self, most: int, now: float) -> None:
+        self.now = min(most, FEWEST)
+        self._most = most
+        self._proven = self.now
+        self._best = 0.0
+        self._try_at = now
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        self._since, self._done = now, 0
+
+    def slack(self, now: float) -> None:
+        """Not all that were allowed were made: what gets done then tells nothing."""
+        self._begin(now)
+
+    def done(self, now: float) -> bool:
+        """One more is done. True when more are allowed from now on."""
+        self._done += 1
+        took = now - self._since
+        if self.now == self._most == self._proven or took < WINDOW_SECONDS or self._done < 2 * self.now:
+            return False
+        rate = self._done / took
+        self._begin(now)
+        before = self.now
+        if self.now > self._proven and rate < GAIN * self._best:
+            self.now = self._proven
+            self._try_at = now + HOLD_SECONDS
+        else:
+            self._proven, self._best = self.now, rate
+            if now >= self._try_at:
+                self.now = min(self._most, 2 * self.now)
+        return self.now > before
