@@ -18,6 +18,45 @@ function localize(root) {
   }
 }
 
+// The time that a task has spent so far goes on between two polls.
+function duration(seconds) {
+  const minutes = Math.trunc(seconds / 60);
+  if (minutes >= 60) return `${Math.trunc(minutes / 60)} h ${pad(minutes % 60)} min`;
+  return minutes ? `${minutes} min ${pad(seconds % 60)} s` : `${seconds} s`;
+}
+
+const shown = new WeakMap();
+setInterval(() => {
+  for (const spent of document.querySelectorAll("[data-seconds]")) {
+    if (!shown.has(spent)) shown.set(spent, performance.now());
+    const passed = (performance.now() - shown.get(spent)) / 1000;
+    spent.textContent = duration(Math.trunc(Number(spent.dataset.seconds) + passed));
+  }
+}, 1000);
+
+// Filters that are not set stay out of the address; the way back sets them as they were.
+document.addEventListener("htmx:configRequest", (event) => {
+  const { elt, formData } = event.detail;
+  if (!elt.matches(".toolbar")) return;
+  for (const [name, value] of [...formData]) if (!value) formData.delete(name);
+});
+document.addEventListener("htmx:historyRestore", () => {
+  const query = new URLSearchParams(location.search);
+  for (const field of document.querySelectorAll(".toolbar [name]")) field.value = query.get(field.name) ?? "";
+});
+
+// The field that filters the instances; it needs this script, and is shown by it.
+for (const field of document.querySelectorAll("[data-filter]")) {
+  field.hidden = false;
+  field.addEventListener("input", () => {
+    const wanted = field.value.trim().toLowerCase();
+    for (const choice of field.parentElement.querySelectorAll("li")) {
+      choice.hidden = !choice.textContent.toLowerCase().includes(wanted);
+    }
+  });
+  field.closest("details").addEventListener("toggle", (event) => event.target.open && field.focus());
+}
+
 document.addEventListener("htmx:load", (event) => {
   localize(event.detail.elt);
   event.detail.elt.querySelector("[data-focus]")?.focus();
@@ -45,6 +84,17 @@ document.addEventListener("keydown", (event) => {
     popover.open = false;
     popover.querySelector("summary").focus();
   }
+});
+
+// Up and down among the instances.
+document.addEventListener("keydown", (event) => {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const choices = step && event.target.closest("details[data-popover][open]");
+  if (!choices) return;
+  const links = [...choices.querySelectorAll("li:not([hidden]) a")];
+  const at = links.indexOf(document.activeElement) + step;
+  links[Math.min(Math.max(at, 0), links.length - 1)]?.focus();
+  event.preventDefault();
 });
 
 // Live parts rest while nobody looks, and after three failures until somebody asks again.

@@ -65,6 +65,25 @@ def duration(spent: timedelta | None) -> str:
 
 
 @register.filter
+def spent(task: SyncTask) -> SafeString | str:
+    """The time spent so far; while the task runs, app.js counts on from there."""
+    words = duration(task.time_spent)
+    if task.time_spent is None or not task.is_open:
+        return words
+    return format_html('<span data-seconds="{}">{}</span>', int(task.time_spent.total_seconds()), words)
+
+
+@register.filter
+def roughly(left: timedelta) -> str:
+    """A duration as nobody knows it more exactly: `40 s`, `6 min`, `3 h`."""
+    seconds = left.total_seconds()
+    if seconds < 60:
+        return f"{max(10, round(seconds, -1)):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{round(seconds / 3600)} h"
+
+
+@register.filter
 def success_rate(task: SyncTask) -> str:
     """`n of m · p %`. 100 % only when everything is known, and the target holds all of it."""
     if not task.planned:

@@ -7,9 +7,7 @@ from typing import Any, TypeVar
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.core.paginator import Page, Paginator
 from django.db import IntegrityError
-from django.db.models import Model, QuerySet
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -24,13 +22,11 @@ from django_htmx.middleware import HtmxDetails
 
 from sync.models import Status, SyncTask
 
-ROWS_A_PAGE = 50
 IDLE_SECONDS = 15
-Row = TypeVar("Row", bound=Model)
 Saved = TypeVar("Saved")
 
 # On every view that answers one URL with a page or with a fragment.
-page_or_fragment = vary_on_headers("HX-Request")
+page_or_fragment = vary_on_headers("HX-Request", "HX-Target")
 
 
 class Request(HttpRequest):
@@ -44,9 +40,14 @@ def wants_fragment(request: Request) -> bool:
     return bool(request.htmx) and not (request.htmx.boosted or request.htmx.history_restore_request)
 
 
-def page_of(request: Request, rows: "QuerySet[Row]") -> "Page[Row]":
-    """The page of `rows` that the URL asks for; the nearest one when there is no such page."""
-    return Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
+def is_for(request: Request, *ids: str) -> bool:
+    """Whether htmx asks for the part that goes into one of these elements."""
+    return wants_fragment(request) and request.htmx.target in ids
+
+
+def number(text: str) -> int | None:
+    """A number in a URL, as far as databases hold it; None of anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def poll_seconds(task: SyncTask) -> int | None:
@@ -68,29 +69,61 @@ def poll_seconds_of_list(tasks: Iterable[SyncTask]) -> int:
 
 @dataclass(frozen=True)
 class Live:
-    """A part of a page that asks for itself again. `url` tells the server what the reader has already."""
+    """A part of a page that asks for itself again. `url` tells the server what the reader has already.
+
+    seconds: until then, None when nothing changes any more. announce: told to who filters or turns pages, not by polls.
+    """
 
     id: str
     body: str
     url: str
     seconds: int | None
+    mark: str
+    announce: str
 
 
 def live_page(
-    request: Request, page: str, context: dict[str, Any], *, part: str, live_id: str, seconds: int | None
+    request: Request,
+    page: str,
+    context: dict[str, Any],
+    *,
+    part: str,
+    live_id: str,
+    seconds: int | None,
+    announce: str = "",
+    **known: str,
 ) -> HttpResponse:
     """The page, or for htmx its live part alone; 204 when the reader has just that already.
 
-    part: template of the live part. seconds: until the next poll, None when nothing changes any more.
+    part: template of the live part. known: what polls tell the server again of what the reader has.
     """
+    live = live_part(request, part, context, live_id, seconds, announce, **known)
+    return live_answer(request, live) if wants_fragment(request) else render(request, page, {**context, "live": live})
+
+
+def live_part(
+    request: Request,
+    part: str,
+    context: dict[str, Any],
+    live_id: str,
+    seconds: int | None,
+    announce: str = "",
+    **known: str,
+) -> Live:
     body = render_to_string(part, context, request)
     mark = hashlib.sha256(f"{seconds} {body}".encode()).hexdigest()[:16]
-    if wants_fragment(request) and request.GET.get("seen") == mark:
-        return HttpResponse(status=204)
     query = request.GET.copy()
-    query["seen"] = mark
-    live = Live(live_id, body, f"{request.path}?{query.urlencode()}", seconds)
-    return render(request, "parts/_live.html" if wants_fragment(request) else page, {**context, "live": live})
+    for name, value in {**known, "seen": mark}.items():
+        query[name] = value
+    return Live(live_id, body, f"{request.path}?{query.urlencode()}", seconds, mark, announce)
+
+
+def live_answer(request: Request, live: Live) -> HttpResponse:
+    """The part for htmx; nothing for a poll that knows it already."""
+    seen = request.GET.get("seen")
+    if seen == live.mark:
+        return HttpResponse(status=204)
+    return render(request, "parts/_live.html", {"live": live, "announce": "" if seen else live.announce})
 
 
 def form_page(request: Request, page: str, part: str, form: BaseForm, context: dict[str, Any]) -> HttpResponse:

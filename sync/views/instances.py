@@ -23,7 +23,7 @@ PAGE, PART = "instances/form.html", "instances/_form.html"
 @require_safe
 def home(request: Request) -> HttpResponse:
     """The rules of the instance chosen last; with none, how to register the first."""
-    current = Layout(request).current
+    current = Layout.of(request).current
     if current:
         return redirect("rules", instance=current.name)
     return render(request, "instances/first.html", {"may_register": access.is_platform_administrator(request.user)})
@@ -31,7 +31,7 @@ def home(request: Request) -> HttpResponse:
 
 @require_safe
 def instance_list(request: Request) -> HttpResponse:
-    if not Layout(request).instances:
+    if not Layout.of(request).instances:
         return redirect("home")
     instances = access.visible_instances(request.user).annotate(
         rules_from=_count_of_rules("source"), rules_to=_count_of_rules("target")

@@ -4,30 +4,46 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from django.core.cache import cache
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.urls import reverse
 
 from sync import access
 from sync.models import Instance, SyncRule
-from sync.services import health
-from sync.views.http import Request
+from sync.services import health, runs
+from sync.views.http import Request, wants_fragment
 
 SESSION_KEY = "instance"
 WORKERS_SECONDS = 10
+FAILING_SECONDS = 15
+# Above so many choices there is a field to filter them.
+FILTERED_CHOICES = 8
 
 
 def enter_instance(request: Request, name: str) -> Instance:
     """The instance of the path, remembered as the current one; 404 when the user may not see it."""
-    instance = access.get_instance_or_404(request.user, name)
+    instance = _instance(request, name)
     if request.session.get(SESSION_KEY) != name:
         request.session[SESSION_KEY] = name
     return instance
 
 
+def _instance(request: Request, name: str) -> Instance:
+    """A page shows all that the user may see in its switcher: they are looked up once."""
+    if wants_fragment(request):
+        return access.get_instance_or_404(request.user, name)
+    for instance in Layout.of(request).instances:
+        if instance.name == name:
+            return instance
+    raise Http404
+
+
 @dataclass(frozen=True)
 class Choice:
+    """failing: how many of the instance's rules are."""
+
     instance: Instance
     url: str
+    failing: int
 
 
 class Layout:
@@ -35,6 +51,15 @@ class Layout:
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> "Layout":
+        """One for each request, whoever asks: views, and every template that is rendered."""
+        known: Layout | None = getattr(request, "layout", None)
+        if known is None:
+            known = cls(request)
+            request.layout = known  # type: ignore[attr-defined]
+        return known
 
     @cached_property
     def instances(self) -> list[Instance]:
@@ -51,7 +76,8 @@ class Layout:
 
     @property
     def _first(self) -> Instance | None:
-        with_rules = set(SyncRule.objects.filter(source__in=self.instances).values_list("source_id", flat=True))
+        rules = SyncRule.objects.filter(source__in=self.instances).order_by()
+        with_rules = set(rules.values_list("source_id", flat=True).distinct())
         return min(self.instances, key=lambda instance: instance.pk not in with_rules, default=None)
 
     @cached_property
@@ -59,7 +85,15 @@ class Layout:
         """The same page of every instance, as far as another instance has it."""
         match = self._request.resolver_match
         page = "rule-new" if match and match.url_name == "rule-new" else "rules"
-        return [Choice(instance, reverse(page, args=[instance.name])) for instance in self.instances]
+        failing = cache.get_or_set("failing_rules", runs.failing_by_instance, FAILING_SECONDS) or {}
+        return [
+            Choice(instance, reverse(page, args=[instance.name]), failing.get(instance.pk, 0))
+            for instance in self.instances
+        ]
+
+    @property
+    def many_choices(self) -> bool:
+        return len(self.choices) > FILTERED_CHOICES
 
     @cached_property
     def no_worker(self) -> bool:
@@ -68,4 +102,4 @@ class Layout:
 
 
 def layout(request: HttpRequest) -> dict[str, Layout]:
-    return {"layout": Layout(request)}
+    return {"layout": Layout.of(request)}

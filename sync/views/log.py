@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from sync import access
 from sync.models import LogLine, SyncTask
-from sync.views.http import Request, page_or_fragment, poll_seconds, wants_fragment
+from sync.views.http import Request, number, page_or_fragment, poll_seconds, wants_fragment
 from sync.views.layout import enter_instance
 
 PAGE_LINES = 500
@@ -80,9 +80,9 @@ def task_log(request: Request, instance: str, task_id: int) -> HttpResponse:
     """
     source = enter_instance(request, instance)
     task = access.get_task_or_404(request.user, instance, task_id)
-    after = _number(request.GET.get("after", ""))
+    after = number(request.GET.get("after", ""))
     if after is None or not wants_fragment(request):
-        log = Log(task, _level(request.GET), PAGE_LINES, before=_number(request.GET.get("before", "")))
+        log = Log(task, _level(request.GET), PAGE_LINES, before=number(request.GET.get("before", "")))
         return render(request, "tasks/log.html", {"instance": source, "task": task, "log": log})
     log = Log(task, _level(request.GET), PAGE_LINES, after=after)
     if not log.lines and request.GET.get("every") == str(log.seconds):
@@ -112,7 +112,3 @@ def _as_text(lines: QuerySet[LogLine]) -> Iterator[str]:
 
 def _level(query: Mapping[str, str]) -> str:
     return PROBLEMS if query.get("level") == PROBLEMS else ""
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None

@@ -1,10 +1,9 @@
 """Pages of rules: the list of the current instance, create, configure, switch, Sync, delete, Triggering Logs."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from django.db.models import Max
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -14,13 +13,15 @@ from django.views.decorators.http import require_POST, require_safe
 from sync import access
 from sync.forms import RuleForm
 from sync.models import OPEN, SyncRule, SyncTask, Trigger
-from sync.services import configure, connect, trigger
+from sync.services import configure, connect, runs, trigger
+from sync.views.filters import RuleFilter, TaskFilter
 from sync.views.http import (
     Request,
     acted,
     form_page,
+    is_for,
     live_page,
-    page_of,
+    number,
     page_or_fragment,
     poll_seconds_of_list,
     save_valid,
@@ -28,7 +29,10 @@ from sync.views.http import (
     task_link,
     wants_fragment,
 )
-from sync.views.layout import enter_instance
+from sync.views.layout import Layout, enter_instance
+from sync.views.paging import Page, count_up_to, page_of, text_key, told
+
+MISSED_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -42,24 +46,21 @@ class RuleRow:
 def rule_list(request: Request, instance: str) -> HttpResponse:
     """The rules whose source is the current instance."""
     source = enter_instance(request, instance)
-    page = page_of(request, SyncRule.objects.filter(source=source).select_related("target"))
-    tasks = _newest_tasks(page.object_list)
-    rows = [RuleRow(rule, tasks.get(rule.pk)) for rule in page.object_list]
+    narrowed = RuleFilter(request.GET, Layout.of(request).instances)
+    rules = narrowed.of(SyncRule.objects.filter(source=source).select_related("target"))
+    page = page_of(request, runs.with_newest(rules), name=text_key)
+    tasks = runs.newest_tasks(page.rows)
+    count = told(count_up_to(rules, page), "rule", "rules")
+    rows = [RuleRow(rule, tasks.get(rule.pk)) for rule in page.rows]
     return live_page(
         request,
         "rules/list.html",
-        {"instance": source, "rows": rows, "page": page},
+        {"instance": source, "rows": rows, "page": page, "filter": narrowed, "count": count},
         part="rules/_table.html",
         live_id="rules",
         seconds=poll_seconds_of_list(tasks.values()),
+        announce=count,
     )
-
-
-def _newest_tasks(rules: Iterable[SyncRule]) -> dict[int | None, SyncTask]:
-    """The newest task of each rule that has one, by the rule's key."""
-    of_rules = SyncTask.objects.filter(rule__in=[rule.pk for rule in rules]).order_by()
-    newest = of_rules.values("rule").annotate(newest=Max("pk")).values("newest")
-    return {task.rule_id: task for task in SyncTask.objects.filter(pk__in=newest)}
 
 
 @page_or_fragment
@@ -137,12 +138,33 @@ def triggering_logs(request: Request, instance: str, name: str) -> HttpResponse:
     """One row per triggering of the rule, newest first."""
     enter_instance(request, instance)
     rule = access.get_rule_or_404(request.user, instance, name)
-    page = page_of(request, SyncTask.objects.filter(rule=rule))
+    if is_for(request, "strip"):
+        return render(request, "rules/_strip.html", {"instance": rule.source, "rule": rule})
+    all_tasks, narrowed = SyncTask.objects.filter(rule=rule), TaskFilter(request.GET)
+    tasks = narrowed.of(all_tasks)
+    page = page_of(request, tasks, descending=True, pk=number)
+    top = number(request.GET.get("top", ""))
+    count = told(count_up_to(tasks, page), "triggering", "triggerings")
+    context = {"instance": rule.source, "rule": rule, "page": page, "filter": narrowed, "count": count, "top": top}
     return live_page(
         request,
         "rules/logs.html",
-        {"instance": rule.source, "rule": rule, "page": page},
+        {**context, "missed": _missed(tasks, page, top)},
         part="rules/_logs.html",
         live_id="logs",
-        seconds=poll_seconds_of_list(page.object_list),
+        seconds=poll_seconds_of_list(page.rows),
+        announce=count,
+        top=str(top if page.back and top is not None else _top(all_tasks)),
     )
+
+
+def _top(tasks: QuerySet[SyncTask]) -> int:
+    """The newest task: those that come later are new to whoever looks now."""
+    newest = tasks.order_by("-pk").values_list("pk", flat=True).first()
+    return newest or 0
+
+
+def _missed(tasks: QuerySet[SyncTask], page: Page[SyncTask], top: int | None) -> str:
+    """How many came while the reader was at a later page; blank on the first page, where they are seen."""
+    newer = tasks.filter(pk__gt=top)[:MISSED_ROWS].count() if page.back and top is not None else 0
+    return told(newer, "new triggering", "new triggerings") if newer else ""

@@ -1,5 +1,7 @@
 """Pages of tasks: progress, what became of each repository and resource, Stop, Retry failed."""
 
+from functools import partial
+
 from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -9,12 +11,17 @@ from django.views.decorators.http import require_POST, require_safe
 
 from sync import access
 from sync.models import OPEN, Status, SyncRule, SyncTask, TaskRepository, TaskResource
-from sync.services import trigger, waiting
+from sync.services import progress, trigger, waiting
+from sync.views.filters import RepositoryFilter
 from sync.views.http import (
+    Live,
     Request,
     acted,
+    is_for,
+    live_answer,
     live_page,
-    page_of,
+    live_part,
+    number,
     page_or_fragment,
     poll_seconds,
     task_link,
@@ -22,8 +29,11 @@ from sync.views.http import (
 )
 from sync.views.layout import enter_instance
 from sync.views.log import Log
+from sync.views.paging import count_up_to, page_of, text_key, told
 
 SECTION_LINES = 100
+# So few need no filter.
+FEW_REPOSITORIES = 10
 URGENCY = {
     TaskResource.Outcome.FAILED: 0,
     TaskResource.Outcome.CONFLICT: 1,
@@ -38,6 +48,10 @@ URGENCY = {
 def task_page(request: Request, instance: str, task_id: int) -> HttpResponse:
     source = enter_instance(request, instance)
     task = access.get_task_or_404(request.user, instance, task_id)
+    narrowed = RepositoryFilter(request.GET)
+    if is_for(request, "repositories", "repository-list"):
+        return live_answer(request, _repositories(request, task, narrowed))
+    few = not task.is_open and (task.repository_count or 0) <= FEW_REPOSITORIES
     return live_page(
         request,
         "tasks/task.html",
@@ -46,13 +60,26 @@ def task_page(request: Request, instance: str, task_id: int) -> HttpResponse:
             "task": task,
             "wait": waiting.of_task(task),
             "can_retry": _can_retry(task),
-            "page": page_of(request, _failed_first(task)),
+            "speed": progress.bytes_per_second(task),
+            "time_left": progress.time_left(task),
+            "filter": narrowed,
+            "may_filter": not few or narrowed.chosen,
+            "repositories": partial(_repositories, request, task, narrowed),
             "log": Log.newest(task, request.GET, SECTION_LINES),
         },
-        part="tasks/_progress.html",
+        part="tasks/_summary.html",
         live_id="progress",
         seconds=poll_seconds(task),
     )
+
+
+def _repositories(request: Request, task: SyncTask, narrowed: RepositoryFilter) -> Live:
+    """The second live part of the page: the filter between the two keeps what is typed."""
+    rows = narrowed.of(_failed_first(task))
+    page = page_of(request, rows, urgency=number, name=text_key)
+    count = told(count_up_to(rows, page), "repository", "repositories")
+    context = {"instance": task.source, "task": task, "page": page, "filter": narrowed, "count": count}
+    return live_part(request, "tasks/_repositories.html", context, "repositories", poll_seconds(task), count)
 
 
 def _can_retry(task: SyncTask) -> bool:
@@ -63,7 +90,7 @@ def _can_retry(task: SyncTask) -> bool:
 
 def _failed_first(task: SyncTask) -> QuerySet[TaskRepository]:
     """Repositories with failures, those that wait after one, those at work, the rest, and those with nothing to do;
-    each by name."""
+    each by name when ordered by `urgency`, then name."""
     urgency = Case(
         When(status=Status.FAILED, then=Value(0)),
         When(failed__gt=0, then=Value(0)),
@@ -72,7 +99,7 @@ def _failed_first(task: SyncTask) -> QuerySet[TaskRepository]:
         When(status=Status.SUCCEEDED, planned=0, then=Value(4)),
         default=Value(3),
     )
-    return TaskRepository.objects.filter(task=task).order_by(urgency, "name")
+    return TaskRepository.objects.filter(task=task).annotate(urgency=urgency)
 
 
 @require_safe
@@ -83,11 +110,12 @@ def repository_page(request: Request, instance: str, task_id: int, repository_id
     task = access.get_task_or_404(request.user, instance, task_id)
     repository = get_object_or_404(TaskRepository, task=task, pk=repository_id)
     urgency = Case(*(When(outcome=outcome, then=Value(place)) for outcome, place in URGENCY.items()))
-    resources = TaskResource.objects.filter(repository=repository).order_by(urgency, "tag")
+    resources = TaskResource.objects.filter(repository=repository).annotate(urgency=urgency)
+    page = page_of(request, resources, urgency=number, tag=text_key)
     return live_page(
         request,
         "tasks/repository.html",
-        {"instance": source, "task": task, "repository": repository, "page": page_of(request, resources)},
+        {"instance": source, "task": task, "repository": repository, "page": page},
         part="tasks/_resources.html",
         live_id=f"resources-{repository.pk}",
         seconds=poll_seconds(task) if repository.status in OPEN else None,

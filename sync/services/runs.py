@@ -1,0 +1,37 @@
+"""The newest task of rules: what it is, and which rules it says are failing."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+
+from sync.models import Status, SyncRule, SyncTask
+
+# A rule is failing when its newest task ended like this.
+FAILED = (Status.FAILED, Status.PARTIAL)
+
+
+def with_newest(rules: QuerySet[SyncRule]) -> QuerySet[SyncRule]:
+    """Rules that know the key of their newest task, for `newest_tasks`."""
+    return rules.annotate(newest_task=_newest("pk"))
+
+
+def newest_tasks(rules: Iterable[SyncRule]) -> dict[int | None, SyncTask]:
+    """The newest task of each rule that has one, by the rule's key."""
+    keys = [rule.newest_task for rule in rules if rule.newest_task]  # type: ignore[attr-defined]
+    return {task.rule_id: task for task in SyncTask.objects.filter(pk__in=keys)}
+
+
+def failing(rules: QuerySet[SyncRule]) -> QuerySet[SyncRule]:
+    return rules.alias(newest_status=_newest("status")).filter(newest_status__in=FAILED)
+
+
+def failing_by_instance() -> Counter[int]:
+    """How many rules of each source are failing, by the instance's key."""
+    found = failing(SyncRule.objects.order_by()).values("source").annotate(rules=Count("pk"))
+    return Counter(dict(found.values_list("source", "rules")))
+
+
+def _newest(field: str) -> Subquery:
+    """Of the newest task of a rule: one look into an index, however many tasks it has."""
+    return Subquery(SyncTask.objects.filter(rule=OuterRef("pk")).order_by("-pk").values(field)[:1])

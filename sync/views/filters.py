@@ -1,0 +1,121 @@
+"""What a list is narrowed to. It stands in the URL; what is not understood of it narrows nothing."""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from django import forms
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from sync.models import OPEN, Instance, Status, SyncRule, SyncTask, TaskRepository, Trigger
+from sync.services import runs
+
+ANY = ("", "All")
+SHOWN = {
+    "copied": "with something copied",
+    "unchanged": "with something unchanged",
+    "conflict": "with conflicts",
+    "failed": "with failures",
+    "waiting": "with something left to do",
+    "superseded": "with something superseded",
+    "removed": "with something removed",
+}
+
+
+def _search(label: str) -> forms.CharField:
+    widget = forms.TextInput(attrs={"type": "search", "autocomplete": "off", "spellcheck": "false"})
+    return forms.CharField(label=label, required=False, max_length=200, widget=widget)
+
+
+def _choice(label: str, choices: Iterable[tuple[str, str]]) -> forms.ChoiceField:
+    return forms.ChoiceField(label=label, required=False, choices=[ANY, *choices])
+
+
+class Filter(forms.Form):
+    def __init__(self, query: Mapping[str, str]) -> None:
+        super().__init__(query, auto_id="filter-%s")
+
+    @cached_property
+    def chosen(self) -> dict[str, Any]:
+        """What narrows the list, by field."""
+        self.is_valid()
+        return {name: value for name, value in self.cleaned_data.items() if value}
+
+
+class RuleFilter(Filter):
+    q = _search("Search")
+    state = _choice("State", [("enabled", "Enabled"), ("disabled", "Disabled"), ("failing", "Failing")])
+    target = _choice("Target instance", [])
+
+    def __init__(self, query: Mapping[str, str], targets: Iterable[Instance]) -> None:
+        super().__init__(query)
+        choices = [ANY, *((target.name, str(target)) for target in targets)]
+        self.fields["target"] = forms.ChoiceField(label="Target instance", required=False, choices=choices)
+
+    def of(self, rules: QuerySet[SyncRule]) -> QuerySet[SyncRule]:
+        if text := self.chosen.get("q"):
+            fields = ("name", "description", "source_namespace", "repositories", "target_namespace")
+            rules = rules.filter(_holds(text, fields))
+        if target := self.chosen.get("target"):
+            rules = rules.filter(target__name=target)
+        state = self.chosen.get("state")
+        if state == "failing":
+            return runs.failing(rules)
+        return rules.filter(enabled=state == "enabled") if state else rules
+
+
+class TaskFilter(Filter):
+    status = _choice("Status", Status.choices)
+    trigger = _choice("Trigger", Trigger.choices)
+    period = _choice("Period", [("1", "Last 24 hours"), ("7", "Last 7 days"), ("30", "Last 30 days")])
+
+    def of(self, tasks: QuerySet[SyncTask]) -> QuerySet[SyncTask]:
+        same = {name: self.chosen[name] for name in ("status", "trigger") if name in self.chosen}
+        if days := self.chosen.get("period"):
+            tasks = tasks.filter(created_at__gte=timezone.now() - timedelta(days=int(days)))
+        return tasks.filter(**same)
+
+
+class RepositoryFilter(Filter):
+    """`show`: repositories with resources of this outcome, or with some that are still to be done."""
+
+    q = _search("Search repositories")
+    show = forms.ChoiceField(
+        required=False,
+        widget=forms.HiddenInput,
+        choices=[(word, word) for word in SHOWN],
+    )
+
+    @property
+    def words(self) -> str:
+        """What the repositories have that are shown."""
+        return SHOWN.get(self.chosen.get("show", ""), "")
+
+    @property
+    def none(self) -> str:
+        named = f" with “{self.chosen['q']}” in its name" if "q" in self.chosen else ""
+        return f"There is no repository{named}{f' {self.words}' if self.words else ''}."
+
+    def of(self, repositories: QuerySet[TaskRepository]) -> QuerySet[TaskRepository]:
+        if text := self.chosen.get("q"):
+            repositories = repositories.filter(name__icontains=text)
+        show = self.chosen.get("show")
+        if show == "waiting":
+            return repositories.filter(_still_to_be_done())
+        if show == "failed":
+            return repositories.filter(Q(failed__gt=0) | Q(status=Status.FAILED))
+        return repositories.filter(**{f"{show}__gt": 0}) if show else repositories
+
+
+def _still_to_be_done() -> Q:
+    done = F("copied") + F("unchanged") + F("conflict") + F("superseded") + F("failed") + F("removed")
+    return Q(status__in=OPEN) | Q(planned__gt=done)
+
+
+def _holds(text: str, fields: Iterable[str]) -> Q:
+    found = Q()
+    for field in fields:
+        found |= Q(**{f"{field}__icontains": text})
+    return found
