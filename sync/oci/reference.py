@@ -125,12 +125,14 @@ class Reference:
         return f"{self.registry}/{self.repository}{self.tag and ':' + self.tag}{self.digest and '@' + self.digest}"
 
 
+def names_host(first: str) -> bool:
+    """Whether what stands before the first slash of a reference is a host, and no part of the repository."""
+    return any(sign in first for sign in ".:[") or first != first.lower() or first == "localhost"
+
+
 def _split_host(text: str) -> tuple[str, str]:
     first, slash, rest = text.partition("/")
-    names_host = bool(slash) and (
-        any(sign in first for sign in ".:[") or first != first.lower() or first == "localhost"
-    )
-    if not names_host:
+    if not (slash and names_host(first)):
         return DOCKER_HUB, text
     parts = _split_address(f"https://{first}")
     host = _authority(parts)

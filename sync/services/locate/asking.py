@@ -1,0 +1,108 @@
+"""Asking registries whether they hold something: all at once, and for no longer than a person waits."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import partial
+from time import monotonic
+
+from sync.credentials import CredentialKeyMissing
+from sync.models import Instance
+from sync.oci.client import Client
+from sync.oci.errors import OciError
+from sync.oci.manifest import Kind
+from sync.oci.reference import InvalidReference
+from sync.replication.plan import Kinds
+from sync.services.connect import credential_of, endpoint_of
+from sync.services.locate.routes import Place
+
+SECONDS = 4.0
+INSTANCES_AT_ONCE = 64
+
+
+class State(StrEnum):
+    THERE = "There"
+    ABSENT = "Not there"
+    UNKNOWN = "Not known"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a registry said of a place. kind: where it was asked for and can be told. problem: why it is not known."""
+
+    state: State
+    digest: str = ""
+    kind: Kind | None = None
+    problem: str = ""
+
+
+def ask(
+    places: Iterable[Place], reference: str, kinds_at: Collection[Place] = (), seconds: float = SECONDS
+) -> dict[Place, Seen]:
+    """What each place holds under a tag or digest. Who has not answered after so many seconds is told as such."""
+    names: defaultdict[Instance, list[Place]] = defaultdict(list)
+    for place in dict.fromkeys(places):
+        names[place.instance].append(place)
+    if not names:
+        return {}
+    answers: dict[Place, Seen] = {}
+    pool = ThreadPoolExecutor(min(len(names), INSTANCES_AT_ONCE))
+    asking = partial(_ask_instance, reference=reference, kinds_at=kinds_at, seconds=seconds, answers=answers)
+    wait([pool.submit(asking, instance, there) for instance, there in names.items()], seconds)
+    # Who is late ends by the time limits of its own connection; nobody waits for that.
+    pool.shutdown(wait=False, cancel_futures=True)
+    answered = dict(answers)
+    return {place: answered.get(place) or _late(place, seconds) for there in names.values() for place in there}
+
+
+def _late(place: Place, seconds: float) -> Seen:
+    return Seen(State.UNKNOWN, problem=f"{place.instance.name} did not answer within {seconds:g} seconds.")
+
+
+def _ask_instance(
+    instance: Instance,
+    places: Sequence[Place],
+    reference: str,
+    kinds_at: Collection[Place],
+    seconds: float,
+    answers: dict[Place, Seen],
+) -> None:
+    """Without the database: this is another thread."""
+    try:
+        client = _hasty_client(instance, seconds)
+    except CredentialKeyMissing as error:
+        answers.update(dict.fromkeys(places, Seen(State.UNKNOWN, problem=f"{instance.name}: {error}")))
+        return
+    with closing(client):
+        for place in places:
+            answers[place] = _ask_place(client, place.repository, reference, with_kind=place in kinds_at)
+
+
+def _hasty_client(instance: Instance, seconds: float) -> Client:
+    """One attempt per question, none after the seconds have passed."""
+    until = monotonic() + seconds
+    endpoint = endpoint_of(instance)
+    limits = {name: min(getattr(endpoint, name), seconds) for name in ("connect_timeout", "read_timeout")}
+    hasty = replace(endpoint, **limits)
+    return Client(hasty, credential_of(instance), cancelled=lambda: monotonic() > until, attempts=1)
+
+
+def _ask_place(client: Client, repository: str, reference: str, *, with_kind: bool) -> Seen:
+    try:
+        held = client.head_manifest(repository, reference)
+    except (OciError, InvalidReference) as error:
+        return Seen(State.UNKNOWN, problem=str(error))
+    if held is None:
+        return Seen(State.ABSENT)
+    return Seen(State.THERE, held.digest, _kind(client, repository, held.digest) if with_kind else None)
+
+
+def _kind(client: Client, repository: str, digest: str) -> Kind | None:
+    """None where it cannot be read: the copy tells why."""
+    try:
+        return Kinds(client, frozenset()).look_up(repository, digest)
+    except OciError:
+        return None
