@@ -97,6 +97,41 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
+// Theme and shortcuts change where they are chosen; the next page comes with them.
+document.addEventListener("preferences", (event) => {
+  const { theme, shortcuts } = event.detail;
+  if (theme) document.documentElement.dataset.theme = theme;
+  else delete document.documentElement.dataset.theme;
+  document.querySelector('meta[name="color-scheme"]').content = theme || "light dark";
+  document.body.toggleAttribute("data-shortcuts", shortcuts);
+});
+
+// The element that a key stands for: of the page itself before one around it, and one that is shown before others.
+function keyed(key) {
+  const all = [...document.querySelectorAll("[data-key]")].filter((element) => element.dataset.key === key);
+  const shown = all.filter((element) => element.checkVisibility());
+  return shown.find((element) => element.closest("main")) ?? shown[0] ?? all.find((element) => element.matches("a"));
+}
+
+// The first link of the row after or before the one that has the focus.
+function neighbour(step) {
+  const links = [...document.querySelectorAll("main tbody th a")].filter((link) => link.checkVisibility());
+  const row = document.activeElement.closest("tr");
+  const at = links.findIndex((link) => row?.contains(link));
+  return at < 0 ? links[0] : links[at + step];
+}
+
+document.addEventListener("keydown", (event) => {
+  const busy = event.target.closest("input, select, textarea, [contenteditable]") || byId("dialog")?.open;
+  if (!document.body.hasAttribute("data-shortcuts") || busy || event.ctrlKey || event.metaKey || event.altKey) return;
+  const row = { j: 1, k: -1 }[event.key];
+  const found = row ? neighbour(row) : keyed(event.key);
+  if (!found) return;
+  event.preventDefault();
+  if (row || found.matches("input")) found.focus();
+  else found.click();
+});
+
 // Live parts rest while nobody looks, and after three failures until somebody asks again.
 let failures = 0;
 const isLive = (event) => event.detail.elt.matches?.("[data-live]");

@@ -6,4 +6,6 @@ class SyncConfig(AppConfig):
     verbose_name = "Instance synchronization"
 
     def ready(self) -> None:
-        from sync import checks  # noqa: F401  # registers them; models are loaded only now
+        # They register themselves; models are loaded only now.
+        from sync import checks  # noqa: F401
+        from sync.services import preferences  # noqa: F401

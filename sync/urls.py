@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from sync.views import instances, log, preview, rules, tasks
+from sync.views import instances, log, preferences, preview, rules, tasks, where
 
 urlpatterns = [
     path("", instances.home, name="home"),
+    path("where/", where.where, name="where"),
+    path("preferences/", preferences.preferences, name="preferences"),
     path("instances/", instances.instance_list, name="instances"),
     path("instances/new/", instances.instance_new, name="instance-new"),
     path("instances/test/", instances.instance_test, name="instance-test"),

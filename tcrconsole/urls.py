@@ -7,11 +7,14 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from sync.views.where import where_for_staff
+
 admin.site.site_header = "tcrconsole admin site"
 admin.site.site_title = "tcrconsole"
 admin.site.index_title = "Instances, rules and tasks"
 
 urlpatterns = [
+    path("admin/where/", admin.site.admin_view(where_for_staff), name="admin-where"),
     path("admin/", admin.site.urls),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),

@@ -3,6 +3,7 @@
 from sync.models.delivery import Delivery
 from sync.models.instance import Instance
 from sync.models.notification import Notification
+from sync.models.preference import Preference
 from sync.models.rule import SyncRule
 from sync.models.task import OPEN, Counts, LogLine, Status, SyncTask, TaskPart, TaskRepository, TaskResource, Trigger
 
@@ -13,6 +14,7 @@ __all__ = [
     "Instance",
     "LogLine",
     "Notification",
+    "Preference",
     "Status",
     "SyncRule",
     "SyncTask",

@@ -11,8 +11,20 @@ from django.utils.safestring import SafeString
 
 from sync.models import Status, SyncRule, SyncTask, TaskRepository
 from sync.oci.reference import NAMESPACE_TOP
+from sync.services.locate import State, Verdict
 
 register = template.Library()
+# Colour and icon beside the word, for words that are no status of a task.
+LOOKS: dict[str, tuple[str, str]] = {
+    State.THERE: ("succeeded", "succeeded"),
+    State.ABSENT: ("stopped", "removed"),
+    State.UNKNOWN: ("partial", "warning"),
+    Verdict.NOT_YET: ("partial", "waiting"),
+    Verdict.HELD_BACK: ("partial", "conflict"),
+    Verdict.DELIVERED: ("succeeded", "succeeded"),
+    Verdict.EXCLUDED: ("stopped", "stopped"),
+    Verdict.NO_SOURCE: ("stopped", "unknown"),
+}
 
 
 @register.simple_tag
@@ -22,6 +34,13 @@ def icon(name: str, extra: str = "") -> SafeString:
     return format_html(
         '<svg class="icon {}" aria-hidden="true" focusable="false"><use href="{}"></use></svg>', extra, use
     )
+
+
+@register.filter
+def in_words(state: State | Verdict) -> SafeString:
+    """Icon and word."""
+    colour, symbol = LOOKS[state]
+    return format_html('<span class="status status-{}">{} {}</span>', colour, icon(symbol), state)
 
 
 @register.filter

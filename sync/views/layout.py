@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from django.core.cache import cache
 from django.http import Http404, HttpRequest
@@ -9,7 +10,7 @@ from django.urls import reverse
 
 from sync import access
 from sync.models import Instance, SyncRule
-from sync.services import health, runs
+from sync.services import health, preferences, runs
 from sync.views.http import Request, wants_fragment
 
 SESSION_KEY = "instance"
@@ -94,6 +95,11 @@ class Layout:
     @property
     def many_choices(self) -> bool:
         return len(self.choices) > FILTERED_CHOICES
+
+    @property
+    def preferences(self) -> dict[str, Any]:
+        """Theme and shortcuts of the user; the defaults for who is not signed in."""
+        return preferences.kept_in(self._request.session)
 
     @cached_property
     def no_worker(self) -> bool:

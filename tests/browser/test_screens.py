@@ -28,6 +28,11 @@ PAGES = {
     "instance-new": "/instances/new/",
     "instance-edit": "/instances/guangzhou/edit/",
     "instance-delete": "/instances/guangzhou/delete/",
+    "where": "/where/",
+    "where-found": "/where/?ref=prod/web/nginx:latest",
+    "where-missing": "/where/?ref=registry.example/prod/web/nginx:gone",
+    "where-refused": "/where/?ref=Prod+Web",
+    "preferences": "/preferences/",
     "not-found": "/i/unknown/rules/",
 }
 

@@ -42,6 +42,10 @@ def pages(console: Client, rule: SyncRule) -> dict[str, str]:
         "task that can be retried": reverse("task", args=[rule.source.name, ended.pk]),
         "task that was retried": reverse("task", args=[rule.source.name, ended.retry_of_id]),
         "task-repository": reverse("task-repository", args=[*of_task, repository.pk]),
+        "where": reverse("where"),
+        "where found": reverse("where", query={"ref": "prod/web:1.0"}),
+        "where refused": reverse("where", query={"ref": "No Reference"}),
+        "preferences": reverse("preferences"),
         "404": "/i/nowhere/rules/",
     }
     found = {name: console.get(url) for name, url in urls.items()}

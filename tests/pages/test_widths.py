@@ -66,6 +66,8 @@ def urls(source: Instance, target: Instance) -> dict[str, str]:
         **{name: reverse(name, args=[source.name]) for name in ("rules", "instance-edit", "instance-delete")},
         "task-repository": reverse("task-repository", args=[*of_task, repository.pk]),
         "instances": reverse("instances"),
+        "where": reverse("where", query={"ref": f"{REPOSITORY[:240]}/web:{TAG}"}),
+        "preferences": reverse("preferences"),
     }
 
 
@@ -75,9 +77,10 @@ def screen(console, urls, chromium: Path) -> Iterator[Page]:
     pages = {url: console.get(url).content.decode() for url in urls.values()}
 
     def answer(route: Route) -> None:
-        path = urlsplit(route.request.url).path
-        if path in pages:
-            route.fulfill(body=pages[path], content_type="text/html")
+        parts = urlsplit(route.request.url)
+        path = parts.path
+        if (url := f"{path}{parts.query and '?'}{parts.query}") in pages:
+            route.fulfill(body=pages[url], content_type="text/html")
         elif (file := settings.BASE_DIR / path.lstrip("/")).is_file() and path.startswith("/static/"):
             route.fulfill(path=file)
         else:

@@ -51,7 +51,7 @@ def test_what_a_rule_brought_is_there_since_then(rule, namespace, source):
     found = of_rule(answer)
     assert (found.verdict, found.reasons, found.task) == (Verdict.DELIVERED, [], task)
     assert found.last is not None and found.last.outcome == "copied"
-    assert (answer.instances(State.THERE), answer.instance_count) == (2, 2)
+    assert (answer.there, answer.unknown, answer.instances) == (2, 0, 2)
 
 
 def test_what_came_after_the_last_run_is_not_there_yet(rule, namespace, source):
@@ -213,7 +213,7 @@ def test_an_instance_that_cannot_be_looked_at_is_named_with_the_reason(rule, nam
     assert at(answer, "guangzhou").seen.state is State.THERE
     assert "closed: cannot look up manifest" in at(answer, "closed").seen.problem
     assert "frankfurt" in at(answer, "frankfurt").seen.problem
-    assert answer.instances(State.UNKNOWN) == 2
+    assert (answer.there, answer.unknown) == (1, 2)
     found = of_rule(answer)
     assert (found.verdict, str(found.reasons[0])) == (Verdict.UNKNOWN, "Target: frankfurt could not be looked at.")
 

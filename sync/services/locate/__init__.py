@@ -81,18 +81,22 @@ class Answer:
     def digests(self) -> set[str]:
         return {one.seen.digest for one in self.sightings if one.seen.digest}
 
-    def instances(self, state: State) -> int:
-        """How many are in this state: there if under any name, not known if nothing else is known."""
-        states: dict[int, State] = {}
-        order = list(State)
-        for one in self.sightings:
-            pk = one.place.instance.pk
-            states[pk] = min(one.seen.state, states.get(pk, State.UNKNOWN), key=order.index)
-        return list(states.values()).count(state)
+    @property
+    def instances(self) -> int:
+        return len(self._in(*State))
 
     @property
-    def instance_count(self) -> int:
-        return len({one.place.instance.pk for one in self.sightings})
+    def there(self) -> int:
+        """Instances that have it under any name."""
+        return len(self._in(State.THERE))
+
+    @property
+    def unknown(self) -> int:
+        """Instances that may have it, for all that could be found out."""
+        return len(self._in(State.UNKNOWN) - self._in(State.THERE))
+
+    def _in(self, *states: State) -> set[int]:
+        return {one.place.instance.pk for one in self.sightings if one.seen.state in states}
 
 
 def find(text: str, instances: Iterable[Instance], seconds: float = asking.SECONDS) -> Answer:

@@ -1,0 +1,148 @@
+"""Where is it? The page, the field in every header, and the same for support staff."""
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from sync.models import Delivery, Instance, SyncRule
+from tests.pages.html import attributes, by_id, elements, texts, words
+from tests.pages.test_tasks import HTMX, make_repository, make_task
+
+WHERE = reverse("where")
+STAFF = reverse("admin-where")
+NAME = "prod/web:1.2.3"
+
+
+@pytest.fixture
+def failed(rule: SyncRule) -> SyncRule:
+    """A rule whose last task failed to bring what is looked for."""
+    task = make_task(rule, "failed", planned=1, failed=1)
+    make_repository(task, "prod/web", "failed").resources.create(
+        tag="1.2.3", outcome="failed", reason="Target prod-eu: refused", hint="Ask its owner."
+    )
+    return rule
+
+
+def looked_up(client: Client, ref: str = NAME, url: str = WHERE) -> str:
+    return client.get(url, {"ref": ref}).content.decode()
+
+
+def test_before_anything_is_typed_the_page_says_what_it_is_for(console, rule):
+    page = console.get(WHERE).content.decode()
+    assert "Every instance is asked whether it has the image or chart" in words(by_id(page, "answer"))
+    assert "autofocus" in attributes(by_id(page, "ref"))
+
+
+def test_every_page_has_the_field_and_the_menu_the_page(console, rule):
+    page = console.get(reverse("rules", args=["prod-gz"])).content.decode()
+    form = next(form for form in elements(page, "form") if attributes(form).get("role") == "search")
+    assert (attributes(form)["action"], attributes(form)["method"]) == (WHERE, "get")
+    assert attributes(by_id(page, "find"))["name"] == "ref"
+    links = [attributes(link)["href"] for link in elements(page, "a") if words(link) == "Where is it?"]
+    assert links == [WHERE, WHERE], "in the side bar and in the menu of small screens"
+
+
+def test_why_something_is_not_in_frankfurt(console, failed):
+    page = looked_up(console)
+    assert attributes(by_id(page, "ref"))["value"] == NAME
+    rows = [words(row) for row in elements(page, "tr")]
+    assert any("prod-eu" in row and "Not known" in row and "prod-eu: cannot look up manifest" in row for row in rows)
+    verdict = next(row for row in rows if "Target prod-eu: refused Ask its owner." in row)
+    assert "web" in verdict and "Failed" in verdict and "could not be looked at" in verdict
+    links = {attributes(link)["href"] for link in elements(page, "a")}
+    task = failed.tasks.get()
+    assert {reverse("rule", args=["prod-gz", "web"]), reverse("task", args=["prod-gz", task.pk])} <= links
+
+
+def test_the_part_that_leaves_it_out_leads_to_the_configuration(console, rule):
+    SyncRule.objects.update(tags="v.*", enabled=False)
+    page = looked_up(console)
+    assert "Tags : v.* does not match 1.2.3" in texts(page, "li")
+    assert reverse("rule-edit", args=["prod-gz", "web"]) in [attributes(link)["href"] for link in elements(page, "a")]
+
+
+def test_what_is_no_reference_is_refused_in_its_own_words(console, rule):
+    answer = console.get(WHERE, {"ref": "Prod Web"})
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert any("is not a" in text for text in texts(page, "p"))
+    assert attributes(by_id(page, "ref"))["value"] == "Prod Web"
+
+
+def test_a_host_that_nobody_knows_is_told(console, rule):
+    page = looked_up(console, "registry.example/prod/web")
+    assert any("No instance has the address registry.example ." in text for text in texts(page, "p"))
+    assert texts(page, "h2")[0] == "prod/web:latest"
+
+
+def test_rules_of_other_namespaces_are_named_when_the_name_is_nobodys(console, rule):
+    assert any("No rule copies this name" in text for text in texts(looked_up(console, "other/web"), "p"))
+
+
+def test_for_htmx_the_answer_alone(console, rule):
+    answer = console.get(WHERE, {"ref": NAME}, headers=HTMX)
+    assert "HX-Request" in answer.headers["Vary"]
+    assert not texts(answer.content.decode(), "h1") and words(by_id(answer.content.decode(), "answer"))
+
+
+def test_who_was_granted_nothing_learns_nothing(rule):
+    outsider = Client()
+    outsider.force_login(User.objects.create_user("sub-account"))
+    page = looked_up(outsider)
+    assert "You have no instances that could be asked." in texts(page, "p")
+    assert "prod-gz" not in page and "prod-eu" not in page
+
+
+def test_it_costs_few_queries(console, failed, django_assert_max_num_queries):
+    for number in range(20):
+        another = SyncRule.objects.create(
+            name=f"r{number}", source=failed.source, source_namespace="prod", target=failed.target
+        )
+        Delivery.objects.create(rule=another, target=failed.target, repository="prod/web", tag="1.2.3", digest="d")
+    with django_assert_max_num_queries(12):
+        looked_up(console)
+
+
+@pytest.fixture
+def staff(db: None) -> User:
+    return User.objects.create_user("support", is_staff=True)
+
+
+def client_of(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def allow(user: User) -> None:
+    names = ("view_instance", "view_syncrule", "view_synctask")
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+
+
+def test_support_staff_get_there_from_the_index_of_the_admin(staff, failed):
+    allow(staff)
+    client = client_of(staff)
+    links = [attributes(link)["href"] for link in elements(client.get("/admin/").content.decode(), "a")]
+    assert STAFF in links
+    page = looked_up(client, url=STAFF)
+    assert any("Target prod-eu: refused Ask its owner." in cell for cell in texts(page, "td"))
+    assert reverse("admin:sync_synctask_change", args=[failed.tasks.get().pk]) in page
+    assert WHERE not in [attributes(link).get("href") for link in elements(page, "a")]
+
+
+def test_in_the_admin_too_nonsense_is_refused(staff, rule):
+    allow(staff)
+    answer = client_of(staff).get(STAFF, {"ref": "Prod Web"})
+    assert answer.status_code == 422
+    assert any("is not a" in text for text in texts(answer.content.decode(), "p"))
+
+
+def test_the_view_for_support_staff_is_for_those_who_may_look_at_all_of_it(staff, rule):
+    user = User.objects.create_user("user")
+    allow(user)
+    assert client_of(user).get(STAFF).headers["Location"].startswith("/admin/login/")
+    client = client_of(staff)
+    assert client.get(STAFF, {"ref": NAME}).status_code == 403
+    assert STAFF not in client.get("/admin/").content.decode()
+    assert Instance.objects.exists()
