@@ -51,12 +51,12 @@ def _by_repository(route: Route) -> Iterator[Reason]:
     repositories = list(_by_expressions(REPOSITORIES, rule.repositories, rule.exclude_repositories, rest))
     yield from repositories
     if not repositories and not spec_of_rule(rule).selects(route.source.repository):
-        yield Reason("Target namespace", "lies below the source namespace: the rule does not copy its own copies.")
+        yield Reason("Target namespace", "it lies below the source namespace, and a rule does not copy its own copies.")
 
 
 def _by_tag(rule: SyncRule, wanted: Wanted) -> Iterator[Reason]:
     if is_digest_tag(wanted.tag):
-        yield Reason("Tags", "that name a digest are not copied by themselves: they travel with what they describe.")
+        yield Reason("Tags", "one that names a digest is not copied by itself; it travels with what it describes.")
     elif wanted.tag:
         yield from _by_expressions(TAGS, rule.tags, rule.exclude_tags, wanted.tag)
 
@@ -70,7 +70,7 @@ def _by_expressions(labels: tuple[str, str], include: str, exclude: str, name: s
 
 def _by_kind(rule: SyncRule, kind: Kind | None) -> Iterator[Reason]:
     if kind is not None and kind.value not in rule.resources:
-        yield Reason("Type", f"leaves this out: it is {KIND_WORDS[kind]}.")
+        yield Reason("Type", f"this is {KIND_WORDS[kind]}, which the rule leaves out.")
 
 
 def judge(route: Route, wanted: Wanted, source: Seen, target: Seen) -> tuple[Verdict, list[Reason]]:
@@ -96,9 +96,9 @@ def judge(route: Route, wanted: Wanted, source: Seen, target: Seen) -> tuple[Ver
     if source.digest == target.digest:
         return Verdict.DELIVERED, notes
     if not rule.overwrite:
-        kept = Reason("Overwrite", "is off, and the target has another digest under this tag: it keeps its own.")
+        kept = Reason("Overwrite", "off; the target has another digest under this tag, and keeps it.")
         return Verdict.HELD_BACK, [kept, *notes]
-    newer = Reason("Overwrite", "is on: the next run replaces the digest that the target has under this tag.")
+    newer = Reason("Overwrite", "on; the next run replaces the digest that the target has under this tag.")
     return Verdict.NOT_YET, [newer, *notes]
 
 
@@ -107,4 +107,4 @@ def _notes(rule: SyncRule, wanted: Wanted) -> Iterator[Reason]:
     if not rule.enabled:
         yield Reason("Disabled", "pushes and schedules do not start this rule; Sync does.")
     if not wanted.tag and (rule.tags or rule.exclude_tags):
-        yield Reason("Tags", "decide, too: a digest does not tell under which tag it is looked for.")
+        yield Reason("Tags", "they decide as well; a digest does not tell under which tag it is looked for.")
