@@ -62,9 +62,10 @@ document.addEventListener("htmx:load", (event) => {
   event.detail.elt.querySelector("[data-focus]")?.focus();
 });
 
-// A link whose answer goes into the dialog opens it.
+// A link whose answer goes into the dialog opens it. (What the way back restores has no target.)
 document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.detail.target.id === "dialog" && !event.detail.target.open) event.detail.target.showModal();
+  const { target } = event.detail;
+  if (target?.id === "dialog" && !target.open) target.showModal();
 });
 
 document.addEventListener("click", (event) => {

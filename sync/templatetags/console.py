@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sync.models import Status, SyncRule, SyncTask, TaskRepository
+from sync.models import Instance, Status, SyncRule, SyncTask, TaskRepository
 from sync.oci.reference import NAMESPACE_TOP
 from sync.services.locate import State, Verdict
 
@@ -34,6 +34,12 @@ def icon(name: str, extra: str = "") -> SafeString:
     return format_html(
         '<svg class="icon {}" aria-hidden="true" focusable="false"><use href="{}"></use></svg>', extra, use
     )
+
+
+@register.filter
+def named(instance: Instance) -> SafeString:
+    """Name and region, which is not broken while it fits into a line."""
+    return format_html('<span>{} <span class="whole">({})</span></span>', instance.name, instance.region)
 
 
 @register.filter

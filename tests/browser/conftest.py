@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from demo.registries import free_port
 from tests.support import wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -34,7 +35,8 @@ def console(registry_binary: Path) -> Iterator[Console]:
             process = subprocess.Popen(
                 [sys.executable, "-m", "demo"],
                 cwd=PROJECT,
-                env=environment | {"DATA_DIR": f"{folder}/data"},
+                # Other demos that start at the same moment want the usual ports, too.
+                env=environment | {"DATA_DIR": f"{folder}/data", "REGISTRY_PORTS": f"{free_port()},{free_port()}"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

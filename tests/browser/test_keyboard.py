@@ -111,7 +111,7 @@ def test_where_is_it_answers_from_the_header_of_any_page(page: Page) -> None:
     expect(page.get_by_role("table", name="Which instances have prod/web/nginx:latest")).to_contain_text("There")
     page.evaluate("window.same = true")
     page.locator("#ref").fill("prod/web/nginx:v9.9.9")
-    page.get_by_role("button", name="Look").click()
+    page.get_by_role("button", name="Look up").click()
     expect(page.get_by_role("heading", level=2).first).to_have_text("prod/web/nginx:v9.9.9")
     expect(page.get_by_role("table", name="What each rule does with prod/web/nginx")).to_contain_text(
         "Not in the source"
@@ -119,5 +119,5 @@ def test_where_is_it_answers_from_the_header_of_any_page(page: Page) -> None:
     expect(page).to_have_url(re.compile("v9.9.9"))
     assert page.evaluate("window.same"), "the page was not loaded again"
     page.locator("#ref").fill("Prod Web")
-    page.get_by_role("button", name="Look").click()
+    page.get_by_role("button", name="Look up").click()
     expect(page.get_by_role("alert")).to_contain_text("is not a")

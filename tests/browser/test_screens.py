@@ -60,10 +60,14 @@ def screen_of(page: Page, browser: Browser, console: Console, width: int, scheme
     context.close()
 
 
-def look(screen: Page, name: str, url: str, width: int, scheme: str) -> None:
-    screen.goto(url)
+def picture(screen: Page, name: str, width: int, scheme: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
     screen.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+
+
+def look(screen: Page, name: str, url: str, width: int, scheme: str) -> None:
+    screen.goto(url)
+    picture(screen, name, width, scheme)
     wider = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert (name, wider) == (name, 0)
     assert (name, screen.locator("h1").count()) == (name, 1)
@@ -109,6 +113,8 @@ def test_a_task_fits_whatever_becomes_of_it(page: Page, browser: Browser, consol
             with screen_of(page, browser, console, width, scheme) as screen:
                 for name, url in urls.items():
                     look(screen, name, url, width, scheme)
+                screen.locator(".switcher summary").click()
+                picture(screen, "switcher", width, scheme)
         for name in ("task-running", "task-waiting"):
             page.goto(f"{urls[name]}stop/")
             page.get_by_role("button", name="Stop task").click()

@@ -73,7 +73,7 @@ def test_what_came_after_the_last_run_is_not_there_yet(rule, namespace, source):
         ({"exclude_repositories": "w.b"}, "Exclude repositories: w.b matches web"),
         ({"tags": r"v\d+"}, r"Tags: v\d+ does not match 1.2.3"),
         ({"exclude_tags": "1.*"}, "Exclude tags: 1.* matches 1.2.3"),
-        ({"images": False}, "Type: leaves this out: it is a container image."),
+        ({"images": False}, "Type: this is a container image, which the rule leaves out."),
     ],
 )
 def test_the_part_that_leaves_it_out_is_named(rule, namespace, source, fields, told):

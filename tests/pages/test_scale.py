@@ -1,0 +1,93 @@
+"""Pages ask the database a dozen times at most, however many rows there are."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from sync.models import Instance, LogLine, SyncRule, SyncTask, TaskRepository, TaskResource
+from tests.pages.test_tasks import make_repository, make_task
+
+MOST_QUERIES = 12
+
+
+@pytest.fixture
+def urls(rule: SyncRule) -> dict[str, str]:
+    """Every page that shows rows, by name; of a task that runs and of one that ended badly."""
+    running = make_task(rule, "synchronizing", planned=3, copied=1, repository_count=1)
+    ended = make_task(rule, "partial", planned=3, failed=1, all_planned=True, repository_count=1)
+    repository = make_repository(ended, "prod/web", "partial", planned=3, failed=1, listed=True)
+    make_repository(running, "prod/web", "synchronizing", planned=3, copied=1, listed=True)
+    names = [rule.source.name, rule.name]
+    rules, logs = reverse("rules", args=names[:1]), reverse("rule", args=names)
+    task = reverse("task", args=[names[0], running.pk])
+    return {
+        "instances": reverse("instances"),
+        "rules": rules,
+        "rules, filtered": f"{rules}?q=w&state=enabled&target=prod-eu",
+        "rules, failing": f"{rules}?state=failing",
+        "rule-new": reverse("rule-new", args=names[:1]),
+        "rule-edit": reverse("rule-edit", args=names),
+        "rule-delete": reverse("rule-delete", args=names),
+        "logs": logs,
+        "logs, filtered": f"{logs}?status=partial&period=7",
+        "task": task,
+        "task, filtered": f"{task}?q=web&show=copied",
+        "task that ended": reverse("task", args=[names[0], ended.pk]),
+        "task-log": reverse("task-log", args=[names[0], ended.pk]),
+        "task-repository": reverse("task-repository", args=[names[0], ended.pk, repository.pk]),
+    }
+
+
+def asked(console: Client, urls: dict[str, str]) -> dict[str, int]:
+    """How many queries each page takes, the session being used already."""
+    counts = {}
+    for name, url in urls.items():
+        console.get(url)
+        with CaptureQueriesContext(connection) as queries:
+            assert console.get(url).status_code == 200, name
+        counts[name] = len(queries)
+    return counts
+
+
+def add_rows(rule: SyncRule) -> None:
+    """More than a page of everything."""
+    many: Any = range(120)
+    Instance.objects.bulk_create(Instance(name=f"more-{n}", region="x", url="http://127.0.0.1:1") for n in many)
+    same = {"source": rule.source, "target": rule.target}
+    rules = SyncRule.objects.bulk_create(SyncRule(name=f"w{n:03}", source_namespace="a", **same) for n in many)
+    tasks = [SyncTask(rule=one, snapshot=one.snapshot(), status="partial", **same) for one in (*rules, *[rule] * 120)]
+    SyncTask.objects.bulk_create(tasks)
+    for task in SyncTask.objects.filter(rule=rule).order_by("pk")[:2]:
+        TaskRepository.objects.bulk_create(
+            TaskRepository(task=task, name=f"web{n:03}", target_name="web", copied=1) for n in many
+        )
+        LogLine.objects.bulk_create(LogLine(task=task, message="copied") for _ in many)
+    for repository in TaskRepository.objects.filter(name="prod/web"):
+        TaskResource.objects.bulk_create(
+            TaskResource(repository=repository, tag=f"{n}", outcome="copied") for n in many
+        )
+
+
+def test_no_page_asks_more_with_more_rows(console, rule, urls):
+    few = asked(console, urls)
+    add_rows(rule)
+    many = asked(console, urls)
+    assert {name: count for name, count in many.items() if count > MOST_QUERIES} == {}
+    # One more where a count is needed as not all rows are shown.
+    assert {name: (few[name], many[name]) for name in urls if many[name] > few[name] + 1} == {}
+
+
+def test_no_page_counts_a_table_or_leaves_rows_out_by_number(console, rule, urls):
+    add_rows(rule)
+    with CaptureQueriesContext(connection) as queries:
+        for url in urls.values():
+            console.get(url)
+            console.get(f"{url}{'&' if '?' in url else '?'}after=w050")
+    for query in queries:
+        assert " OFFSET " not in query["sql"]
+        if 'COUNT(*) AS "__count" FROM "sync_' in query["sql"]:
+            assert '"sync_synctask"' in query["sql"] and '"status" IN' in query["sql"], "open tasks of a rule alone"
