@@ -12,7 +12,7 @@ from sync.oci.manifest import Kind
 from sync.oci.reference import InvalidReference
 from sync.services.locate import asking, history
 from sync.services.locate.asking import Seen, State
-from sync.services.locate.routes import Place, Route, routes_through
+from sync.services.locate.routes import Leg, Place, Route, Way, legs_through
 from sync.services.locate.verdict import Reason, Verdict, judge
 from sync.services.locate.wanted import Wanted, read
 
@@ -74,7 +74,7 @@ class Answer:
     wanted: Wanted
     sightings: Sequence[Sighting]
     rules: Sequence[RuleAnswer]
-    elsewhere: Sequence[SyncRule]
+    elsewhere: Sequence[Way]
     more_rules: int = 0
 
     @property
@@ -103,10 +103,10 @@ def find(text: str, instances: Iterable[Instance], seconds: float = asking.SECON
     """`instances`: those that may be asked and told of. Raises InvalidReference, a sentence for whoever typed it."""
     visible = list(instances)
     wanted = read(text, visible)
-    rules = _rules_leaving(visible)
+    ways = _ways_from(visible)
     typed = [Place(one, wanted.repository_at(one)) for one in visible]
     starts = [place for place in typed if not wanted.named or place.instance in wanted.named]
-    routes = routes_through(starts, rules)
+    routes = _whole(legs_through(starts, ways))
     ends = (end for route in routes for end in (route.target, route.source) if end.instance in visible)
     places = list(dict.fromkeys([*typed, *ends]))[: max(MOST_PLACES, len(typed))]
     seen = asking.ask(places, wanted.reference, {route.source for route in routes if _is_choosy(route.rule)}, seconds)
@@ -115,21 +115,34 @@ def find(text: str, instances: Iterable[Instance], seconds: float = asking.SECON
         wanted,
         _sightings(seen, set(typed), routes, wanted),
         answers[:MOST_RULES],
-        _elsewhere(rules, routes, seen),
+        _elsewhere(ways, routes, seen),
         max(0, len(answers) - MOST_RULES),
     )
 
 
-def _rules_leaving(visible: Sequence[Instance]) -> list[SyncRule]:
-    """With their instances: of a rule that one may see, the target is told, too."""
-    rules = list(SyncRule.objects.filter(source__in=[one.pk for one in visible]))
+def _ways_from(visible: Sequence[Instance]) -> list[Way]:
+    """Of all rules that one may see. Their targets are told, too, whether one may see them or not."""
     known = {one.pk: one for one in visible}
-    hidden = {rule.target_id for rule in rules} - set(known)
-    if hidden:
+    rows = list(
+        SyncRule.objects.filter(source__in=known).values_list(
+            "pk", "name", "source", "source_namespace", "target", "target_namespace"
+        )
+    )
+    if hidden := {target for _, _, _, _, target, _ in rows} - set(known):
         known |= Instance.objects.in_bulk(hidden)
-    for rule in rules:
-        rule.source, rule.target = known[rule.source_id], known[rule.target_id]
-    return rules
+    return [
+        Way(pk, name, known[source], namespace, known[target], target_namespace)
+        for pk, name, source, namespace, target, target_namespace in rows
+    ]
+
+
+def _whole(legs: Sequence[Leg]) -> list[Route]:
+    """Without those whose rule was deleted meanwhile."""
+    rules = SyncRule.objects.in_bulk({leg.way.pk for leg in legs})
+    for way, _, _ in legs:
+        if rule := rules.get(way.pk):
+            rule.source, rule.target = way.source, way.target
+    return [Route(rules[way.pk], source, target) for way, source, target in legs if way.pk in rules]
 
 
 def _is_choosy(rule: SyncRule) -> bool:
@@ -175,8 +188,8 @@ def _answer_rules(routes: Sequence[Route], wanted: Wanted, seen: Mapping[Place, 
     return sorted(answers, key=lambda one: (URGENCY.index(one.verdict), one.rule.source.name, one.rule.name))
 
 
-def _elsewhere(rules: Sequence[SyncRule], routes: Sequence[Route], seen: Mapping[Place, Seen]) -> list[SyncRule]:
+def _elsewhere(ways: Sequence[Way], routes: Sequence[Route], seen: Mapping[Place, Seen]) -> list[Way]:
     """Rules that leave instances which have it, but copy another namespace."""
     holders = {place.instance.pk for place, found in seen.items() if found.state is State.THERE}
     concerned = {route.rule.pk for route in routes}
-    return [rule for rule in rules if rule.source_id in holders and rule.pk not in concerned][:MOST_RULES]
+    return [way for way in ways if way.source.pk in holders and way.pk not in concerned][:MOST_RULES]
