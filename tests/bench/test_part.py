@@ -13,6 +13,7 @@ import pytest
 from tests.bench.corpus import CORPORA, build
 from tests.bench.least import least
 from tests.commands.support import PROJECT
+from tests.parts import require
 
 # Set by the tests for their own process; the program chooses these itself.
 OURS = ("DATA_DIR", "DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE")
@@ -75,6 +76,17 @@ def test_a_far_registry_takes_round_trips_and_a_profile_sees_all_threads(registr
     (profile,) = tmp_path.glob("profile-*")
     # Tags are written by the engine's threads, not by the first one.
     assert "put_manifest" in pstats.Stats(str(profile)).get_stats_profile().func_profiles
+
+
+def test_pages_are_measured_on_a_database_of_their_own():
+    require("postgresql")
+    told = run("--pages", "--scale", "0.005")
+    assert "10 rules, 102 tasks" in told and "filled in" in told
+    rows = [line.split() for line in told.splitlines() if line.startswith("  rules")]
+    assert len(rows) == 6
+    for row in rows:
+        queries, median, worst = (float(word) for word in row[-3:])
+        assert 1 < queries <= 12 and 0 < median <= worst
 
 
 @pytest.mark.parametrize("name", CORPORA)
