@@ -31,6 +31,7 @@ class Instance(models.Model):
     url = models.CharField("address", max_length=255, help_text="For example https://registry.example:5000")
     username = models.CharField(max_length=255, blank=True)
     encrypted_password = models.TextField(blank=True, editable=False)
+    password_set_at = models.DateTimeField(null=True, editable=False)
     ca_certificate = models.TextField(
         "CA certificate", blank=True, help_text="PEM. Trusted for this instance besides the authorities of the system."
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -234,15 +235,15 @@ def join_namespace(namespace: str, rest: str) -> str:
     return rest if namespace == NAMESPACE_TOP else f"{namespace}/{rest}"
 
 
-def namespaces_of(repositories: Iterable[str]) -> list[str]:
-    """Every namespace that one of the repositories lies in, at any depth, sorted."""
-    found: set[str] = set()
+def namespaces_of(repositories: Iterable[str]) -> dict[str, int]:
+    """Every namespace that one of the repositories lies in, at any depth, sorted, and how many lie in it."""
+    found: Counter[str] = Counter()
     for repository in repositories:
         parts = repository.split("/")
         found.update("/".join(parts[:depth]) for depth in range(1, len(parts)))
         if len(parts) == 1:
-            found.add(NAMESPACE_TOP)
-    return sorted(found)
+            found[NAMESPACE_TOP] += 1
+    return dict(sorted(found.items()))
 
 
 def _shown(text: str) -> str:

@@ -13,8 +13,11 @@ class Registry(ABC):
         self.client = client
 
     @abstractmethod
-    def namespaces(self) -> list[str]:
-        """The namespaces of the registry, sorted; raises OciError when it lists none to us."""
+    def namespaces(self) -> dict[str, int]:
+        """The namespaces of the registry, sorted, with how many repositories each has.
+
+        Raises OciError when it lists none to us.
+        """
 
     @abstractmethod
     def repositories(self, namespace: str) -> Iterator[str]:

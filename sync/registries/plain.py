@@ -7,7 +7,7 @@ from sync.registries.base import Registry
 
 
 class PlainRegistry(Registry):
-    def namespaces(self) -> list[str]:
+    def namespaces(self) -> dict[str, int]:
         return namespaces_of(self.client.catalog())
 
     def repositories(self, namespace: str) -> Iterator[str]:

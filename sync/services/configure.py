@@ -4,6 +4,7 @@ from functools import partial
 
 from django.db import transaction
 from django.db.models import ProtectedError
+from django.utils import timezone
 
 from sync.models import OPEN, Instance, SyncRule, SyncTask, Trigger
 from sync.services import outages
@@ -19,6 +20,7 @@ def save_instance(instance: Instance, password: str | None) -> None:
     """`password`: None leaves the stored one as it is, blank removes it."""
     if password is not None:
         instance.password = password
+        instance.password_set_at = timezone.now() if password else None
     instance.save()
     # What waits for it tries at once whether the change has helped.
     outages.came_back(instance)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 from django.conf import settings
@@ -19,6 +19,7 @@ from sync.registries import Registry, registry_of_kind
 from sync.services import outages
 
 NAMESPACES_CACHED_SECONDS = 60
+NAMESPACES_SHOWN = 200
 LOOK_SECONDS = 5.0
 # Never pushed: a push to it is begun and given up to learn whether pushing is allowed.
 PROBE_REPOSITORY = "tcrconsole-connection-test/probe"
@@ -78,15 +79,31 @@ def credential_of(instance: Instance) -> Credential | None:
 
 @dataclass(frozen=True)
 class Namespaces:
-    """The namespaces of an instance; `problem` is a sentence when it lists none to us."""
+    """The namespaces of an instance, with how many repositories each has.
 
-    names: list[str]
+    `problem` is a sentence when it lists none to us.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
     problem: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.counts)
+
+    @property
+    def shown(self) -> list[tuple[str, int]]:
+        """As many as a page holds."""
+        return list(self.counts.items())[:NAMESPACES_SHOWN]
+
+    @property
+    def more(self) -> int:
+        return len(self.counts) - len(self.shown)
 
 
 def namespaces(instance: Instance, *, refresh: bool = False) -> Namespaces:
     """Cached for a minute, failures excepted. A person waits: a registry that does not answer is given up early."""
-    key = f"namespaces:{instance.pk}:{instance.url}"
+    key = f"namespace-counts:{instance.pk}:{instance.url}"
     known: Namespaces | None = None if refresh else cache.get(key)
     if known is not None:
         return known
@@ -94,7 +111,7 @@ def namespaces(instance: Instance, *, refresh: bool = False) -> Namespaces:
         with _impatient(instance) as registry:
             found = Namespaces(registry.namespaces())
     except (OciError, CredentialKeyMissing) as error:
-        return Namespaces([], str(error))
+        return Namespaces(problem=str(error))
     cache.set(key, found, NAMESPACES_CACHED_SECONDS)
     return found
 

@@ -1,6 +1,7 @@
 """Pages of instances: list, register, edit, test the connection, delete."""
 
 from functools import partial
+from typing import Any
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -18,6 +19,7 @@ from sync.views.http import Request, form_page, page_or_fragment, save_valid, sa
 from sync.views.layout import Layout
 
 PAGE, PART = "instances/form.html", "instances/_form.html"
+RULES_SHOWN = 20
 
 
 @require_safe
@@ -42,6 +44,43 @@ def instance_list(request: Request) -> HttpResponse:
 def _count_of_rules(side: str) -> Coalesce:
     rules: QuerySet[SyncRule] = SyncRule.objects.filter(**{side: OuterRef("pk")}).order_by()
     return Coalesce(Subquery(rules.values(side).annotate(count=Count("pk")).values("count")), 0)
+
+
+@require_safe
+def instance_page(request: Request, instance: str) -> HttpResponse:
+    return _page(request, access.get_instance_or_404(request.user, instance))
+
+
+@require_safe
+@page_or_fragment
+def instance_namespaces(request: Request, instance: str) -> HttpResponse:
+    """What the registry lists, asked for when the page is there already."""
+    found = access.get_instance_or_404(request.user, instance)
+    namespaces = connect.namespaces(found, refresh="refresh" in request.GET)
+    if wants_fragment(request):
+        return render(request, "instances/_namespaces.html", {"instance": found, "namespaces": namespaces})
+    return _page(request, found, namespaces=namespaces)
+
+
+@require_POST
+@page_or_fragment
+def instance_check(request: Request, instance: str) -> HttpResponse:
+    """Tests the connection of the instance as it is saved."""
+    found = access.get_instance_or_404(request.user, instance)
+    findings = connect.test_connection(found)
+    found.refresh_from_db()
+    if wants_fragment(request):
+        return render(request, "instances/_health.html", {"instance": found, "findings": findings})
+    return _page(request, found, findings=findings)
+
+
+def _page(request: Request, instance: Instance, **answers: Any) -> HttpResponse:
+    rules = {}
+    for side, other in (("source", "target"), ("target", "source")):
+        found = SyncRule.objects.filter(**{side: instance, f"{other}__in": access.visible_instances(request.user)})
+        listed = list(found.select_related("source", "target").order_by("name", "pk")[: RULES_SHOWN + 1])
+        rules[side] = {"rules": listed[:RULES_SHOWN], "more": len(listed) > RULES_SHOWN}
+    return render(request, "instances/instance.html", {"instance": instance, "rules": rules, **answers})
 
 
 @page_or_fragment

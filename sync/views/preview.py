@@ -31,7 +31,7 @@ def preview_edit(request: Request, instance: str, name: str) -> HttpResponse:
 def _preview(request: Request, rule: SyncRule, title: str) -> HttpResponse:
     source, editing, fragment = rule.source, rule.name, wants_fragment(request)
     # The fragment shows no list of namespaces: asking the source for it would take its time from the preview.
-    namespaces = connect.Namespaces([]) if fragment else connect.namespaces(source)
+    namespaces = connect.Namespaces() if fragment else connect.namespaces(source)
     targets = access.visible_instances(request.user)
     form = RuleForm(request.POST, instance=rule, targets=targets, namespaces=namespaces)
     faults = [form[field] for field in NEEDED if form[field].errors]

@@ -25,6 +25,7 @@ PAGES = {
     "rule-delete": f"{RULE}delete/",
     "logs": RULE,
     "instances": "/instances/",
+    "instance": "/i/guangzhou/namespaces/",
     "instance-new": "/instances/new/",
     "instance-edit": "/instances/guangzhou/edit/",
     "instance-delete": "/instances/guangzhou/delete/",

@@ -172,5 +172,6 @@ def test_namespaces_hold_repositories(repository, namespace, rest):
 
 
 def test_every_prefix_is_a_namespace():
-    assert namespaces_of(["prod/web/nginx", "busybox", "base/a"]) == ["/", "base", "prod", "prod/web"]
-    assert namespaces_of([]) == []
+    named = ["prod/web/nginx", "prod/api", "busybox", "base/a"]
+    assert list(namespaces_of(named).items()) == [("/", 1), ("base", 1), ("prod", 2), ("prod/web", 1)]
+    assert namespaces_of([]) == {}

@@ -32,6 +32,8 @@ def pages(console: Client, rule: SyncRule) -> dict[str, str]:
     urls = {
         "instances": reverse("instances"),
         "instance-new": reverse("instance-new"),
+        "instance": reverse("instance", args=[rule.source.name]),
+        "instance-namespaces": reverse("instance-namespaces", args=[rule.source.name]),
         "instance-edit": reverse("instance-edit", args=[rule.source.name]),
         "instance-delete": reverse("instance-delete", args=[rule.source.name]),
         "rules": reverse("rules", args=[rule.source.name]),

@@ -1,0 +1,91 @@
+"""The page of one instance: how it is reached, its health, its rules, its namespaces."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from sync.models import Instance, SyncRule
+from sync.services import configure
+from tests.pages.html import attributes, by_id, elements, texts, words
+from tests.replication.support import push, some_image
+
+SECRET = "marker-of-a-password"
+FRAGMENT = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def registry(start_registry, source):
+    """A real one behind the source."""
+    source.url = start_registry().url
+    source.save()
+    return source.url
+
+
+def test_it_tells_how_the_instance_is_reached_and_never_the_password(console, source):
+    source.username, source.max_bytes_per_second = "robot", 5_000_000
+    configure.save_instance(source, SECRET)
+    Instance.objects.update(password_set_at=timezone.now() - timedelta(days=90))
+    page = console.get("/i/prod-gz/").content.decode()
+    assert texts(page, "h1") == ["prod-gz"]
+    shown = dict(zip(texts(page, "dt"), texts(page, "dd"), strict=True))
+    assert shown["Address"] == "http://127.0.0.1:1"
+    assert (shown["Region"], shown["Kind"]) == ("ap-guangzhou", "OCI registry")
+    assert shown["Credential"].startswith("robot Password set 90 days ago")
+    assert shown["Limits"].startswith("64 connections 4.8")
+    assert SECRET not in page and source.encrypted_password not in page
+
+
+def test_when_the_password_was_set_is_kept_until_it_changes(source):
+    configure.save_instance(source, SECRET)
+    first = Instance.objects.get().password_set_at
+    assert first is not None
+    configure.save_instance(source, None)
+    assert Instance.objects.get().password_set_at == first
+    configure.save_instance(source, "")
+    assert Instance.objects.get().password_set_at is None
+
+
+def test_it_lists_rules_from_it_and_to_it(console, rule, target):
+    SyncRule.objects.create(name="back", source=target, source_namespace="prod", target=rule.source, enabled=False)
+    page = console.get("/i/prod-gz/").content.decode()
+    assert texts(page, "li")[-2:] == ["web to prod-eu (Frankfurt)", "back from prod-eu (Frankfurt) disabled"]
+    hrefs = [attributes(link).get("href") for link in elements(page, "a")]
+    assert {"/i/prod-gz/rules/web/", "/i/prod-eu/rules/back/"} <= set(hrefs)
+
+
+def test_the_registry_is_asked_only_when_the_page_is_there(console, registry):
+    push(registry, "prod/web", "v1", some_image())
+    push(registry, "prod/api", "v1", some_image())
+    push(registry, "busybox", "v1", some_image())
+    page = console.get("/i/prod-gz/").content.decode()
+    section = attributes(by_id(page, "namespaces"))
+    assert (section["hx-trigger"], section["hx-get"]) == ("load", "/i/prod-gz/namespaces/")
+    answer = console.get(section["hx-get"], headers=FRAGMENT)
+    assert "HX-Request" in answer.headers["Vary"]
+    assert "hx-trigger" not in attributes(by_id(answer.content.decode(), "namespaces"))
+    found = words(by_id(answer.content.decode(), "namespaces"))
+    assert "/ top level 1 prod 2" in found
+    # Without script a link leads to the same.
+    whole = console.get("/i/prod-gz/namespaces/").content.decode()
+    assert texts(whole, "h1") == ["prod-gz"] and "prod 2" in words(by_id(whole, "namespaces"))
+
+
+def test_a_registry_that_is_away_is_told_where_it_was_asked(console, source):
+    found = words(by_id(console.get("/i/prod-gz/namespaces/", headers=FRAGMENT).content.decode(), "namespaces"))
+    assert "refused" in found
+
+
+def test_the_connection_is_tested_as_it_is_saved(console, registry):
+    answer = console.post("/i/prod-gz/check/", headers=FRAGMENT)
+    found = words(by_id(answer.content.decode(), "health"))
+    assert "Reachable" in found and "An upload was begun and given up again." in found
+    assert Instance.objects.get(name="prod-gz").healthy is True
+    whole = console.post("/i/prod-gz/check/").content.decode()
+    assert "Listing allowed" in words(by_id(whole, "health"))
+    assert console.get("/i/prod-gz/check/").status_code == 405
+
+
+@pytest.mark.parametrize("url", ["/i/nowhere/", "/i/nowhere/namespaces/"])
+def test_what_one_may_not_see_does_not_exist(console, url):
+    assert console.get(url).status_code == 404
