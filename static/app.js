@@ -62,6 +62,17 @@ document.addEventListener("htmx:load", (event) => {
   event.detail.elt.querySelector("[data-focus]")?.focus();
 });
 
+// Who leaves a form with changes is asked once, in the browser's own words.
+let unsaved = false;
+const isTyped = (event) => event.target.closest?.("form.form");
+for (const name of ["input", "change"]) document.addEventListener(name, (event) => { if (isTyped(event)) unsaved = true; });
+for (const name of ["submit", "htmx:beforeRequest"]) {
+  document.addEventListener(name, (event) => { if (event.target.matches?.("form.form")) unsaved = false; });
+}
+// A refused form comes back with what was typed, which is saved nowhere yet.
+document.addEventListener("htmx:afterSettle", () => { if (document.querySelector("form.form .error")) unsaved = true; });
+addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
+
 // A link whose answer goes into the dialog opens it. (What the way back restores has no target.)
 document.addEventListener("htmx:afterSwap", (event) => {
   const { target } = event.detail;

@@ -58,8 +58,8 @@ def _pytest(name: str, environment: dict[str, str], *options: str) -> Counter[st
     print(f"-- pytest on {name}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        # One more than there are processors: many tests wait for programs that start and end.
-        apart = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+        # Two more than there are processors here: many tests wait for programs that start and end.
+        apart = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
         command = [sys.executable, "-m", "pytest", *apart, *options, f"--junitxml={report}"]
         status = subprocess.run(command, cwd=PROJECT, env=_environment(**environment), check=False).returncode
         counts = _read(report) if report.exists() else Counter()

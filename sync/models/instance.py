@@ -82,27 +82,33 @@ class Instance(models.Model):
         return f"{self.name} ({self.region})"
 
     def clean(self) -> None:
-        """Brings the address to its normal form; refuses plain HTTP where it was not allowed."""
+        """Brings the address to its normal form; refuses plain HTTP where it was not allowed. Tells all at once."""
+        refused = {"url": self._refusal_of_address(), "proxy": self._refusal_of_proxy()}
+        refused["ca_certificate"] = self._refusal_of_certificate()
+        if told := {field: problem for field, problem in refused.items() if problem}:
+            raise ValidationError(told)
+
+    def _refusal_of_address(self) -> str:
         try:
             self.url = normalize_address(self.url)
         except InvalidReference as error:
-            raise ValidationError({"url": str(error)}) from None
+            return str(error)
         if self.url.startswith("http://") and not (self.allow_plain_http or is_loopback(self.url)):
-            raise ValidationError(
-                {"url": "Plain HTTP is off for this instance: use https://, or allow it if the network is trusted."}
-            )
-        if self.proxy and ("@" in self.proxy or not self.proxy.startswith(("http://", "https://"))):
-            raise ValidationError({"proxy": "Give the proxy as http://host:port, without credentials."})
-        if self.ca_certificate:
-            self._check_ca_certificate()
+            return "Plain HTTP is off for this instance: use https://, or allow it if the network is trusted."
+        return ""
 
-    def _check_ca_certificate(self) -> None:
+    def _refusal_of_proxy(self) -> str:
+        if self.proxy and ("@" in self.proxy or not self.proxy.startswith(("http://", "https://"))):
+            return "Give the proxy as http://host:port, without credentials."
+        return ""
+
+    def _refusal_of_certificate(self) -> str:
         try:
-            x509.load_pem_x509_certificates(self.ca_certificate.encode())
+            if self.ca_certificate:
+                x509.load_pem_x509_certificates(self.ca_certificate.encode())
         except ValueError:
-            raise ValidationError(
-                {"ca_certificate": "Not a certificate in PEM form: it starts with -----BEGIN CERTIFICATE-----."}
-            ) from None
+            return "Not a certificate in PEM form: it starts with -----BEGIN CERTIFICATE-----."
+        return ""
 
     @property
     def host(self) -> str:

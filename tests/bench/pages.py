@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.bench.filling import Filled
 
 MOST_QUERIES, MOST_MILLISECONDS = 12, 150
-WARM, ROUNDS = 3, 20
+WARM, ROUNDS = 1, 20
 COLUMNS = "  {:44} {:>8} {:>10} {:>10}"
 
 
@@ -30,16 +30,18 @@ class Figures:
     def median(self) -> float:
         return median(self.milliseconds)
 
-    @property
-    def is_bad(self) -> bool:
-        return self.queries > MOST_QUERIES or self.median > MOST_MILLISECONDS
+    def is_bad(self, *, timed: bool) -> bool:
+        return self.queries > MOST_QUERIES or (timed and self.median > MOST_MILLISECONDS)
 
     def __str__(self) -> str:
         return COLUMNS.format(self.page, self.queries, f"{self.median:.1f}", f"{max(self.milliseconds):.1f}")
 
 
 def run(programs: Path, scale: float) -> None:
-    """Fills a database and prints a table. Raises Failed when a page asks too often or takes too long."""
+    """Fills a database and prints a table. Raises Failed when a page asks too often or takes too long.
+
+    How long is judged at full scale only: a smaller one shows that it runs, on whatever machine.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         temporary_cluster(programs) as url,
@@ -52,31 +54,33 @@ def run(programs: Path, scale: float) -> None:
         rows = ", ".join(f"{count:,} {name}" for name, count in filled.rows.items())
         print(f"\npages on PostgreSQL: {rows}; filled in {monotonic() - began:.0f} s", flush=True)
         print(COLUMNS.format("", "queries", "median ms", "worst ms"))
-        bad = [figures.page for figures in _measured(filled) if figures.is_bad]
+        whole = scale == 1
+        found = _measured(filled, ROUNDS if whole else 2)
+        bad = [figures.page for figures in found if figures.is_bad(timed=whole)]
     if bad:
         raise Failed(f"More than {MOST_QUERIES} queries or {MOST_MILLISECONDS} ms: {', '.join(bad)}")
 
 
-def _measured(filled: "Filled") -> Iterator[Figures]:
+def _measured(filled: "Filled", rounds: int) -> Iterator[Figures]:
     from django.contrib.auth.models import User
     from django.test import Client
 
     client = Client(SERVER_NAME="localhost")
     client.force_login(User.objects.get())
     for page, url in _pages(client, filled):
-        figures = _measure(client, page, url)
+        figures = _measure(client, page, url, rounds)
         print(figures, flush=True)
         yield figures
 
 
-def _measure(client: Any, page: str, url: str) -> Figures:
+def _measure(client: Any, page: str, url: str, rounds: int) -> Figures:
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
     is_poll = "seen=" in url
     headers = {"HX-Request": "true", "HX-Target": "repositories"} if is_poll else {}
     milliseconds = []
-    for _ in range(WARM + ROUNDS):
+    for _ in range(WARM + rounds):
         began = monotonic()
         answer = client.get(url, headers=headers)
         milliseconds.append((monotonic() - began) * 1000)

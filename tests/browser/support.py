@@ -2,7 +2,37 @@
 
 import re
 
-from playwright.sync_api import Page, expect
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page, expect
+
+# Rules of the WCAG up to 2.2, A and AA, and what axe recommends besides.
+AXE = {
+    "resultTypes": ["violations"],
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+}
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds on the page as it is now, all of it in view: what sticks to an edge hides nothing then."""
+    size = page.viewport_size
+    assert size is not None
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.set_viewport_size({"width": size["width"], "height": height})
+    found = Axe().run(page, options=AXE).response["violations"]
+    page.set_viewport_size(size)
+    return [f"{one['id']}: {one['help']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
+
+
+def reach(page: Page, wanted: Locator, most: int = 90) -> None:
+    """Goes on by Tab until it has the focus, and sees to it that one can see where it is."""
+    expect(wanted).to_be_visible()
+    for _ in range(most):
+        if wanted.evaluate("element => element === document.activeElement"):
+            outlined = wanted.evaluate("element => getComputedStyle(element).outlineStyle !== 'none'")
+            assert outlined, "the focus is seen"
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{wanted} is not reached by {most} times Tab")
 
 
 def register(page: Page, name: str, region: str, url: str) -> None:

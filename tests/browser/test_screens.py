@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import Console
-from tests.browser.support import create_rule, register, sync_and_open
+from tests.browser.support import create_rule, register, sync_and_open, violations
 from tests.fakes.registry import Answer
 from tests.support import Relay
 
@@ -72,6 +72,8 @@ def look(screen: Page, name: str, url: str, width: int, scheme: str) -> None:
     wider = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert (name, wider) == (name, 0)
     assert (name, screen.locator("h1").count()) == (name, 1)
+    if width == 1280:
+        assert violations(screen) == [], name
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
