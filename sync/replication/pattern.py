@@ -10,12 +10,22 @@ from functools import lru_cache
 
 import re2
 
+from sync.replication import broken
+
 MAX_LENGTH = 500
 _MEMORY_BYTES = 1 << 20
 
 
 class InvalidExpression(ValueError):
-    """The expression does not compile; the message says why, in a sentence."""
+    """The expression does not compile; the message says why, in a sentence.
+
+    What breaks it is expression[start:end], blank where that is unknown.
+    """
+
+    def __init__(self, message: str, start: int = 0, end: int = 0) -> None:
+        super().__init__(message)
+        self.start = start
+        self.end = end
 
 
 @lru_cache(maxsize=1000)
@@ -23,14 +33,31 @@ def compile_expression(expression: str) -> "re2._Regexp":
     """Compiles one expression; raises InvalidExpression."""
     if len(expression) > MAX_LENGTH:
         raise InvalidExpression(f"The expression is longer than {MAX_LENGTH} characters.")
+    try:
+        return _compile(expression)
+    except re2.error as error:
+        why = broken.find(expression, _told(error), _refusal)
+        raise InvalidExpression(f"Not a regular expression in RE2 syntax: {why.words}.", why.start, why.end) from None
+
+
+def _compile(expression: str) -> "re2._Regexp":
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MEMORY_BYTES
+    return re2.compile(expression, options)
+
+
+def _refusal(expression: str) -> str:
     try:
-        return re2.compile(expression, options)
+        _compile(expression)
     except re2.error as error:
-        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error.args[0])
-        raise InvalidExpression(f"Not a regular expression in RE2 syntax: {reason}.") from None
+        return _told(error)
+    return ""
+
+
+def _told(error: Exception) -> str:
+    told = error.args[0]
+    return told.decode(errors="replace") if isinstance(told, bytes) else str(told)
 
 
 @dataclass(frozen=True)

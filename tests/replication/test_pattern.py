@@ -28,24 +28,42 @@ def test_an_expression_is_matched_against_the_whole_name(include, exclude, name,
 
 
 @pytest.mark.parametrize(
-    ("expression", "told"),
+    ("expression", "fragment", "told"),
     [
-        ("(", "missing )"),
-        ("*", "no argument for repetition operator"),
-        ("[z-a]", "invalid character class range"),
-        ("a(?=b)", "invalid perl operator"),
-        (r"(a)\1", "invalid escape sequence"),
-        ("a{2000}", "invalid repetition size"),
-        ("((a{100}){100}){100}", ""),
-        ("a" * (MAX_LENGTH + 1), "longer than 500 characters"),
+        ("web/x(", "(", "at character 6: missing closing parenthesis"),
+        ("(a|(b)", "(", "at character 1: missing closing parenthesis"),
+        (r"[(]\(\Q(\E(", "(", "at character 11: missing closing parenthesis"),
+        ("(?P<n>a", "(", "at character 1: missing closing parenthesis"),
+        ("[(]a)", ")", "at character 5: closing parenthesis without an opening one"),
+        ("[[:alpha:](]a)", ")", "at character 14: closing parenthesis without an opening one"),
+        ("[a]b[a", "[a", "at character 5: missing closing bracket"),
+        ("z-a[z-a]", "z-a", "at character 5: invalid range or class of characters"),
+        (r"a\**b**", "**", "at character 6: repetition of a repetition"),
+        (r"\*(*", "*", "at character 4: nothing to repeat before it"),
+        ("*", "*", "at character 1: nothing to repeat before it"),
+        ("a(?=b)", "(?=", "at character 2: unknown kind of group"),
+        ("(?i)(?", "(?", "at character 5: unknown kind of group"),
+        ("(?P=n)(?P", "(?P", "at character 1: unknown kind of group"),
+        (r"(a)\1", r"\1", "at character 4: invalid escape sequence"),
+        (r"\\q\q", r"\q", "at character 4: invalid escape sequence"),
+        (r"é\é", r"\é", "at character 2: invalid escape sequence"),
+        ("\\d\\", "\\", "at character 3: nothing follows the backslash"),
+        ("a{2000}", "{2000}", "at character 2: invalid number of repetitions (at most 1000)"),
+        ("((a{50}){50}){50}", "{50}", "at character 9: invalid number of repetitions (at most 1000)"),
     ],
 )
-def test_what_re2_does_not_know_is_refused_with_a_sentence(expression, told):
+def test_what_re2_does_not_know_is_refused_with_where_and_why(expression, fragment, told):
     with pytest.raises(InvalidExpression) as refused:
         compile_expression(expression)
-    assert told in str(refused.value)
-    assert str(refused.value).endswith(".")
-    assert "b'" not in str(refused.value)
+    assert str(refused.value) == f"Not a regular expression in RE2 syntax: {told}."
+    assert expression[refused.value.start : refused.value.end] == fragment
+    assert refused.value.start == int(told.split(":")[0].split()[-1]) - 1
+
+
+def test_one_that_is_too_long_breaks_nowhere():
+    with pytest.raises(InvalidExpression, match=f"longer than {MAX_LENGTH} characters\\.") as refused:
+        compile_expression("a" * (MAX_LENGTH + 1))
+    assert refused.value.end == 0
 
 
 @pytest.mark.timeout(5)

@@ -101,7 +101,7 @@ def test_a_password_from_a_file(tmp_path):
         ("overwrite: false", "overwrit: false", ["line 11: “overwrit” is not known here"]),
         ('tags: "v.*"', 'tag: "v.*"', ["line 8: “tag” is not known here"]),
         ("instance: frankfurt", "instance: paris", ["line 10: there is no instance “paris”"]),
-        ('"web/.*"', '"web/("', ["line 8: repositories: Not a regular expression in RE2 syntax: missing ): web/(."]),
+        ('"web/.*"', '"web/("', ["line 8: repositories: Not a regular expression in RE2 syntax: at character 5: "]),
         ("overwrite: false", "overwrite: maybe", ["line 11: “overwrite” must be true or false"]),
         ("description: web images", "description: 5", ["line 7: “description” must be text (put it in quotes)"]),
         ("[image, chart]", "image", ["line 9: “resources” must be a list"]),
