@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sync.oci.manifest import Kind
-from sync.oci.reference import in_namespace, join_namespace
+from sync.oci.reference import NAMESPACE_TOP, in_namespace, join_namespace
 from sync.replication.pattern import Pattern
 
 
@@ -55,3 +55,15 @@ class Spec:
         if rest is None:
             raise ValueError(f"{repository} is not in the namespace {self.source_namespace}")
         return join_namespace(self.target_namespace, rest)
+
+    def source_repository(self, arrived: str) -> str | None:
+        """The one repository that arrives under this name, the reverse of target_repository; None: none does.
+
+        No two can: a namespace is taken off the front of a name and another put before the same rest.
+        """
+        top = self.target_namespace == NAMESPACE_TOP
+        rest = arrived if top else in_namespace(arrived, self.target_namespace)
+        if rest is None:
+            return None
+        repository = join_namespace(self.source_namespace, rest)
+        return repository if self.selects(repository) else None

@@ -29,6 +29,33 @@ def test_which_repositories_are_selected_and_where_they_arrive(rule, repository,
     assert chosen.selects(repository) is (arrives_as is not None)
     if arrives_as:
         assert chosen.target_repository(repository) == arrives_as
+        assert chosen.source_repository(arrives_as) == repository
+
+
+NAMES = [f"{top}{rest}" for top in ("", "a/", "a/a/", "b/", "a/b/", "ab/") for rest in ("a", "b", "a/b", "ab")]
+
+
+@pytest.mark.parametrize("to", ["/", "a", "b", "a/b", "a/a"])
+@pytest.mark.parametrize("origin", ["/", "a", "a/b", "a/a"])
+@pytest.mark.parametrize("same_instance", [False, True])
+def test_no_two_repositories_arrive_under_one_name(origin, to, same_instance):
+    chosen = replace(spec(source_namespace=origin, target_namespace=to), same_instance=same_instance)
+    arrive = {name: chosen.target_repository(name) for name in NAMES if chosen.selects(name)}
+    assert len(set(arrive.values())) == len(arrive)
+    assert {chosen.source_repository(arrived): arrived for arrived in arrive.values()} == arrive
+
+
+@pytest.mark.parametrize(
+    ("rule", "arrived"),
+    [
+        ({"target_namespace": "mirror"}, "prod/web"),
+        ({"target_namespace": "mirror", "repositories": "web"}, "mirror/api"),
+        ({"source_namespace": "/", "target_namespace": "mirror"}, "mirror/web/nginx"),
+        ({"target_namespace": "mirror"}, "mirrors/web"),
+    ],
+)
+def test_a_name_under_which_nothing_arrives(rule, arrived):
+    assert spec(**rule).source_repository(arrived) is None
 
 
 def test_the_chosen_types():
