@@ -15,16 +15,40 @@ from sync.replication.spec import Spec
 from sync.services.connect import open_registry
 from sync.services.spec import spec_of_rule
 
+FAILED = "failed"
+# What the page and the command call each action: beside one tag, and after a number of tags.
+WORDS = {
+    Action.COPY: ("new", "new"),
+    Action.UNCHANGED: ("there, equal", "there and equal"),
+    Action.CONFLICT: ("conflict: stays as it is", "in conflict"),
+    Action.OVERWRITE: ("will be overwritten", "to be overwritten"),
+    Action.LEFT_OUT: ("type not chosen", "of a type that is not chosen"),
+    Action.VANISHED: ("no longer there", "no longer there"),
+    FAILED: ("cannot be told", "could not be compared"),
+}
+
 
 @dataclass(frozen=True)
 class Planned:
-    """What would become of one tag, or why that cannot be told. A blank tag: the whole repository cannot be listed."""
+    """What would become of one tag, or why that cannot be told. A blank tag: the whole repository cannot be listed.
+
+    With neither decision nor error it was not compared yet.
+    """
 
     repository: str
     target_repository: str
     tag: str
     decision: Decision | None
     error: OciError | None = None
+
+    @property
+    def action(self) -> str:
+        """An Action, "failed", or blank."""
+        return self.decision.action if self.decision else FAILED if self.error else ""
+
+    @property
+    def words(self) -> str:
+        return WORDS[self.action][0] if self.action else ""
 
 
 def plan(rule: SyncRule, selection: Sequence[tuple[str, str]] = ()) -> Iterator[Planned]:
@@ -63,8 +87,14 @@ def decide(planner: Planner, spec: Spec, repository: str, tag: str) -> Planned:
 
 def counts(planned: Sequence[Planned]) -> dict[str, int]:
     """How many tags come to each action; those that cannot be told are "failed"."""
-    found = {action.value: 0 for action in Action} | {"failed": 0}
+    found = {action.value: 0 for action in Action} | {FAILED: 0}
     for one in planned:
-        if one.decision or one.error:
-            found[one.decision.action if one.decision else "failed"] += 1
+        if one.action:
+            found[one.action] += 1
     return found
+
+
+def counted(planned: Sequence[Planned]) -> str:
+    """`3 new, 2 there and equal`: every action that some tag comes to; blank when none does."""
+    found = counts(planned)
+    return ", ".join(f"{found[action]} {words}" for action, (_, words) in WORDS.items() if found[action])

@@ -10,14 +10,18 @@ from django.core.cache import cache
 
 from sync.models import Instance
 from sync.oci.client import Client
-from sync.oci.manifest import Descriptor
+from sync.oci.manifest import Descriptor, Manifest
 from sync.registries import Registry, registry_of_kind
 from sync.services.connect import credential_of, endpoint_of
+from sync.services.volume import Contents
 
 # A listing of the source is good for a while and says its age; the target changes with every run.
 KEPT_SECONDS = {"source": 600, "target": 60}
 # What would be larger is not kept: it is asked for again.
 MOST_ANSWERS = 50_000
+# What a digest holds never changes. Of more than so many manifests the first ones are forgotten.
+CONTENTS_SECONDS = 24 * 3600
+MOST_CONTENTS = 2000
 
 
 @dataclass
@@ -34,6 +38,7 @@ class RememberingClient(Client):
     """A client that asks nothing twice. Failures are not remembered."""
 
     known: Known
+    contents: dict[str, Contents]
     lock: threading.Lock
 
     def catalog(self) -> Iterator[str]:
@@ -62,6 +67,19 @@ class RememberingClient(Client):
                 self.known.heads[key] = found
         return self.known.heads[key]
 
+    def get_manifest(self, repository: str, reference: str) -> Manifest:
+        """Remembered is what it holds."""
+        manifest = super().get_manifest(repository, reference)
+        with self.lock:
+            self.contents[manifest.digest] = Contents.of(manifest)
+        return manifest
+
+    def contents_of(self, repository: str, digest: str) -> Contents:
+        """Raises OciError."""
+        if digest not in self.contents:
+            self.get_manifest(repository, digest)
+        return self.contents[digest]
+
 
 @dataclass(frozen=True)
 class Side:
@@ -71,13 +89,20 @@ class Side:
     client: RememberingClient
     key: str
     seconds: int
+    contents_before: int
 
     def keep(self) -> None:
         """For the next look."""
         with self.client.lock:
-            known = self.client.known
+            known, contents = self.client.known, self.client.contents
             if len(known.tags) + len(known.heads) + len(known.catalog or ()) <= MOST_ANSWERS:
                 cache.set(self.key, known, max(1, known.at + self.seconds - time()))
+            if len(contents) > self.contents_before:
+                cache.set(_contents_key(self.key), dict(list(contents.items())[-MOST_CONTENTS:]), CONTENTS_SECONDS)
+
+
+def _contents_key(key: str) -> str:
+    return f"contents:{key}"
 
 
 def open_side(
@@ -95,5 +120,6 @@ def open_side(
     )
     client = RememberingClient(hasty, credential_of(instance), side=side, cancelled=cancelled, attempts=1)
     client.known = (None if refresh else cache.get(key)) or Known()
+    client.contents = cache.get(_contents_key(key)) or {}
     client.lock = threading.Lock()
-    return Side(registry_of_kind(instance.kind, client), client, key, KEPT_SECONDS[side])
+    return Side(registry_of_kind(instance.kind, client), client, key, KEPT_SECONDS[side], len(client.contents))

@@ -12,7 +12,7 @@ from sync.services.trigger import open_task
 from tests.fakes.registry import Answer
 from tests.replication.support import push, some_image
 from tests.services.support import make_rule, open_here
-from tests.support import Relay, htpasswd, wait_until
+from tests.support import Relay, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -190,46 +190,6 @@ def test_a_chosen_resource_that_the_source_lacks_is_status_1(rule, namespace, so
     assert "1 of the resources asked for is not in the source." in out
 
 
-@pytest.mark.parametrize("as_json", [True, False])
-def test_a_dry_run_tells_the_plan_and_changes_nothing(as_json, rule, namespace, source, target, judge):
-    image = push(source, f"{namespace}/web", "v1", some_image())
-    code, out, _ = bulk_sync("--all", "--dry-run", *(["--json"] if as_json else []))
-    assert code == 0
-    if as_json:
-        (plan,) = json.loads(out)["plans"]
-        (resource,) = plan["resources"]
-        assert (plan["rule"], plan["copy"], plan["failed"]) == ("guangzhou/everything", 1, 0)
-        assert (resource["repository"], resource["tag"], resource["action"]) == (f"{namespace}/web", "v1", "copy")
-        assert resource["digest"] == image.digest
-    else:
-        assert "1 copy" in out
-        assert f"{namespace}/web:v1 -> {namespace}/web:v1  copy" in out
-    assert not SyncTask.objects.exists()
-    assert judge.digest(target, f"{namespace}/web:v1") == ""
-
-
-def test_a_dry_run_without_a_source_is_status_1(rule, source):
-    with Relay(source) as gone:
-        pass
-    rule.source.url = gone.url
-    rule.source.save()
-    code, out, err = bulk_sync("--all", "--dry-run", "--json")
-    assert (code, out) == (1, "")
-    assert "guangzhou/everything: Source guangzhou" in err
-
-
-def test_a_dry_run_with_a_refused_password_is_status_1(rule, namespace, source, start_registry):
-    push(source, f"{namespace}/web", "v1", some_image())
-    rule.target.url = start_registry(htpasswd=htpasswd("robot", "right")).url
-    rule.target.username, rule.target.password = "robot", "hunter2"
-    rule.target.save()
-    code, out, err = bulk_sync("--all", "--dry-run", "--json")
-    assert (code, out) == (1, "")
-    assert "guangzhou/everything: Target frankfurt: cannot reach the registry" in err
-    assert "user name and password" in err
-    assert "hunter2" not in err
-
-
 def test_a_task_that_waits_already_is_executed_and_not_made_twice(rule, namespace, source):
     push(source, f"{namespace}/web", "v1", some_image())
     waiting = open_here(rule)
@@ -243,9 +203,3 @@ def test_a_quick_check_says_that_it_was_one(rule, namespace, source):
     assert synchronize("--all")[1][0]["check"] == "full"
     code, (told,) = synchronize("--all", "--quick")
     assert (code, told["check"], told["unchanged"]) == (0, "quick", 1)
-
-
-def test_a_quick_dry_run_is_refused():
-    with pytest.raises(CommandError, match="leave out --quick") as refusal:
-        call_command("bulk_sync", "--all", "--dry-run", "--quick")
-    assert refusal.value.returncode == 2

@@ -14,6 +14,7 @@ from sync.credentials import CredentialKeyMissing
 from sync.management.following import FollowingCommand
 from sync.oci.errors import OciError
 from sync.services import bulk, preview
+from sync.services.volume import Volume, weigh
 
 
 class Command(FollowingCommand):
@@ -64,37 +65,39 @@ class Command(FollowingCommand):
         for order in orders:
             try:
                 planned = list(preview.plan(order.rule, order.selection))
+                plans.append((order, planned, weigh(order.rule, planned)))
             except (OciError, CredentialKeyMissing) as error:
                 raise CommandError(f"{order.rule}: {error}", returncode=bulk.EXIT_FAILED) from None
-            plans.append((order, planned))
         with self.heard_to_the_end():
             if as_json:
-                self.stdout.write(json.dumps({"plans": [_plan_as_json(order, planned) for order, planned in plans]}))
+                self.stdout.write(json.dumps({"plans": [_plan_as_json(*plan) for plan in plans]}))
             else:
-                for order, planned in plans:
-                    self._print_plan(order, planned)
-        failed = any(one.error for _, planned in plans for one in planned)
+                for plan in plans:
+                    self._print_plan(*plan)
+        failed = any(one.error for _, planned, _ in plans for one in planned)
         return bulk.EXIT_FAILED if failed else bulk.EXIT_FULFILLED
 
-    def _print_plan(self, order: bulk.Order, planned: Sequence[preview.Planned]) -> None:
-        told = ", ".join(f"{number} {action}" for action, number in preview.counts(planned).items() if number)
-        self.stdout.write(f"{order.rule} -> {order.rule.target}: {told or 'nothing matches'}")
+    def _print_plan(self, order: bulk.Order, planned: Sequence[preview.Planned], volume: Volume) -> None:
+        told = "; ".join(filter(None, (preview.counted(planned) or "nothing matches", str(volume))))
+        self.stdout.write(f"{order.rule} -> {order.rule.target}: {told}")
         for one in planned:
-            action = one.decision.action if one.decision else f"failed: {one.error}"
-            self.stdout.write(f"  {one.repository}:{one.tag} -> {one.target_repository}:{one.tag}  {action}")
+            words = f"{one.words}: {one.error}" if one.error else one.words
+            self.stdout.write(f"  {one.repository}:{one.tag} -> {one.target_repository}:{one.tag}  {words}")
 
 
-def _plan_as_json(order: bulk.Order, planned: Sequence[preview.Planned]) -> dict[str, Any]:
+def _plan_as_json(order: bulk.Order, planned: Sequence[preview.Planned], volume: Volume) -> dict[str, Any]:
+    """bytes_at_most: null where a manifest could not be read."""
     return {
         "rule": str(order.rule),
         "target": order.rule.target.name,
         **preview.counts(planned),
+        "bytes_at_most": volume.bytes if volume.is_complete else None,
         "resources": [
             {
                 "repository": one.repository,
                 "tag": one.tag,
                 "target_repository": one.target_repository,
-                "action": one.decision.action if one.decision else "failed",
+                "action": one.action,
                 "digest": one.decision.digest if one.decision else "",
                 "target_digest": one.decision.target_digest if one.decision else "",
                 "reason": str(one.error) if one.error else "",

@@ -1,0 +1,94 @@
+"""manage.py bulk_sync --dry-run: what would be done, in the words of the page, and nothing done."""
+
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.template.defaultfilters import filesizeformat
+
+from sync.models import SyncTask
+from sync.services.preview import WORDS
+from tests.commands.test_bulk_sync import bulk_sync
+from tests.fakes.registry import Answer
+from tests.replication.support import push, some_image, some_index
+from tests.support import Relay, htpasswd
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_dry_run_tells_the_plan_and_changes_nothing(as_json, rule, namespace, source, target, judge):
+    image = push(source, f"{namespace}/web", "v1", some_image())
+    code, out, _ = bulk_sync("--all", "--dry-run", *(["--json"] if as_json else []))
+    assert code == 0
+    if as_json:
+        (plan,) = json.loads(out)["plans"]
+        (resource,) = plan["resources"]
+        assert (plan["rule"], plan["copy"], plan["failed"]) == ("guangzhou/everything", 1, 0)
+        assert (resource["repository"], resource["tag"], resource["action"]) == (f"{namespace}/web", "v1", "copy")
+        assert resource["digest"] == image.digest
+        assert plan["bytes_at_most"] == sum(len(blob.data) for blob in image.blobs)
+    else:
+        size = filesizeformat(sum(len(blob.data) for blob in image.blobs))
+        assert f": 1 new; about {size} to move at the most, not counting" in out
+        assert f"{namespace}/web:v1 -> {namespace}/web:v1  new" in out
+    assert not SyncTask.objects.exists()
+    assert judge.digest(target, f"{namespace}/web:v1") == ""
+
+
+def test_a_dry_run_reads_each_manifest_once_and_says_what_it_could_not_read(rule, namespace, source, target):
+    shared, gone, same = some_index(), some_image(), some_image()
+    for tag, artifact in (("v1", shared), ("v1-again", shared), ("v2", gone), ("same", same)):
+        push(source, f"{namespace}/web", tag, artifact)
+    push(target, f"{namespace}/web", "same", same)
+    with Relay(source) as relay:
+        rule.source.url = relay.url
+        rule.source.save()
+        _, out, _ = bulk_sync("--all", "--dry-run", "--json")
+        size = sum(len(blob.data) for image in (*shared.children, gone) for blob in image.blobs)
+        assert json.loads(out)["plans"][0]["bytes_at_most"] == size
+        assert not relay.received("GET", f"/v2/{namespace}/web/manifests/{same.digest}")
+        relay.script("GET", f"/v2/{namespace}/web/manifests/{gone.digest}", Answer(404))
+        _, out, _ = bulk_sync("--all", "--dry-run", "--json")
+        assert json.loads(out)["plans"][0]["bytes_at_most"] is None
+        _, out, _ = bulk_sync("--all", "--dry-run")
+        assert "3 new, 1 there and equal; about" in out and "at the most for 2 of 3 tags" in out
+
+
+def test_a_dry_run_calls_what_becomes_of_a_tag_as_the_page_does(rule, namespace, source, target):
+    same, ours, theirs = some_image(), some_image(), some_image()
+    for tag, here, there in (("a", same, same), ("b", ours, theirs)):
+        push(source, f"{namespace}/web", tag, here)
+        push(target, f"{namespace}/web", tag, there)
+    _, out, _ = bulk_sync("--all", "--dry-run")
+    told, *lines = out.splitlines()
+    assert told.endswith(": 1 there and equal, 1 in conflict")
+    assert [line.split("  ")[-1] for line in lines] == [WORDS[action][0] for action in ("unchanged", "conflict")]
+
+
+def test_a_dry_run_without_a_source_is_status_1(rule, source):
+    with Relay(source) as gone:
+        pass
+    rule.source.url = gone.url
+    rule.source.save()
+    code, out, err = bulk_sync("--all", "--dry-run", "--json")
+    assert (code, out) == (1, "")
+    assert "guangzhou/everything: Source guangzhou" in err
+
+
+def test_a_dry_run_with_a_refused_password_is_status_1(rule, namespace, source, start_registry):
+    push(source, f"{namespace}/web", "v1", some_image())
+    rule.target.url = start_registry(htpasswd=htpasswd("robot", "right")).url
+    rule.target.username, rule.target.password = "robot", "hunter2"
+    rule.target.save()
+    code, out, err = bulk_sync("--all", "--dry-run", "--json")
+    assert (code, out) == (1, "")
+    assert "guangzhou/everything: Target frankfurt: cannot reach the registry" in err
+    assert "user name and password" in err
+    assert "hunter2" not in err
+
+
+def test_a_quick_dry_run_is_refused():
+    with pytest.raises(CommandError, match="leave out --quick") as refusal:
+        call_command("bulk_sync", "--all", "--dry-run", "--quick")
+    assert refusal.value.returncode == 2
