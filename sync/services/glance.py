@@ -4,19 +4,24 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
 from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from sync.credentials import CredentialKeyMissing
 from sync.models import SyncRule
 from sync.oci.errors import Cancelled, OciError
 from sync.replication.plan import Planner, list_repositories, list_tags
 from sync.replication.spec import Spec
-from sync.services.preview import Planned, counts, decide
+from sync.services.overlaps import Overlap, overlaps
+from sync.services.preview import Planned, counted, decide
 from sync.services.remembered import Side, open_side
 from sync.services.spec import spec_of_rule
+from sync.services.volume import Volume, blobs_of, moving, volume_of
 
 BOX_SECONDS = 3.0
 # Listing ends here, so that some time is left to compare.
@@ -24,6 +29,9 @@ LISTING_SECONDS = 2.0
 CALLS_AT_ONCE = 16
 LINES = 20
 COMPARED = 200
+OVERLAPS = 3
+# An older listing says so.
+STALE = timedelta(minutes=2)
 
 
 @dataclass
@@ -38,6 +46,8 @@ class Glance:
     listed_at: datetime | None = None
     compared: list[Planned] = field(default_factory=list)
     unlisted: list[Planned] = field(default_factory=list)
+    volume: Volume = field(default_factory=Volume)
+    overlaps: list[Overlap] = field(default_factory=list)
 
     @property
     def lines(self) -> list[Planned]:
@@ -49,9 +59,25 @@ class Glance:
         return self.tags - len(self.lines)
 
     @property
-    def counts(self) -> dict[str, int]:
-        """How many of those compared come to each action; blanks in its name as `_`, for templates."""
-        return {name.replace(" ", "_"): number for name, number in counts(self.compared).items()}
+    def counted(self) -> str:
+        """How many of those compared come to each action."""
+        return counted(self.compared)
+
+    @property
+    def uncompared(self) -> int:
+        return sum(not one.action for one in self.compared)
+
+    @property
+    def is_stale(self) -> bool:
+        return self.listed_at is not None and timezone.now() - self.listed_at > STALE
+
+    @property
+    def overlaps_shown(self) -> list[Overlap]:
+        return self.overlaps[:OVERLAPS]
+
+    @property
+    def more_overlaps(self) -> int:
+        return len(self.overlaps) - len(self.overlaps_shown)
 
 
 class Box:
@@ -82,8 +108,13 @@ class Box:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def look(rule: SyncRule, *, has_target: bool, refresh: bool = False) -> Glance:
-    """Compares what matches, a saved rule or not. Without a target it tells only what the source has."""
+def look(
+    rule: SyncRule, *, has_target: bool, refresh: bool = False, others: QuerySet[SyncRule] | None = None
+) -> Glance:
+    """Compares what matches, a saved rule or not. Without a target it tells only what the source has.
+
+    others: rules of which it is told when they write to the same names.
+    """
     seen, box = Glance(), Box()
     sides: list[Side] = []
     try:
@@ -95,6 +126,8 @@ def look(rule: SyncRule, *, has_target: bool, refresh: bool = False) -> Glance:
         spec = spec_of_rule(rule)
         pairs = _list(seen, box, sides[0], spec)
         if has_target:
+            arriving = ((name, spec.target_repository(name), tag) for name, tag in pairs)
+            seen.overlaps = overlaps(rule, arriving, others) if others is not None else []
             sides.append(opened(rule.target, "target"))
             _compare(seen, box, sides, spec, pairs[:COMPARED])
         else:
@@ -158,3 +191,11 @@ def _compare(seen: Glance, box: Box, sides: list[Side], spec: Spec, pairs: list[
     done = box.each(lambda pair: decide(planner, spec, *pair), pairs, BOX_SECONDS)
     for place, (_, planned) in enumerate(done):
         seen.compared[place] = planned
+    moves = moving(seen.compared)
+    seen.volume = volume_of(moves, whole=seen.complete and _all_told(seen), described=spec.with_referrers)
+    seen.volume.fill(box.each(partial(blobs_of, source.contents_of), moves, BOX_SECONDS))
+
+
+def _all_told(seen: Glance) -> bool:
+    """Whether it is known of every tag what becomes of it."""
+    return not seen.unlisted and seen.tags == len(seen.compared) and all(one.decision for one in seen.compared)

@@ -1,5 +1,8 @@
 """What a rule would do, told beside the form in which it is written. Nothing of the form is saved."""
 
+from typing import Any
+
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST
@@ -7,6 +10,7 @@ from django.views.decorators.http import require_POST
 from sync import access
 from sync.forms import EXPRESSIONS, RuleForm
 from sync.models import SyncRule
+from sync.replication.reading import reading
 from sync.services import connect, glance
 from sync.views.http import Request, page_or_fragment, wants_fragment
 
@@ -37,7 +41,19 @@ def _preview(request: Request, rule: SyncRule, title: str) -> HttpResponse:
     faults = [form[field] for field in NEEDED if form[field].errors]
     context = {"form": form, "faults": faults, "instance": source, "title": title, "editing": editing}
     if not faults:
-        has_target = "target" not in form.errors
-        context["glance"] = glance.look(rule, has_target=has_target, refresh="refresh" in request.POST)
-        context["has_target"] = has_target
-    return render(request, "rules/_preview.html" if fragment else "rules/form.html", context)
+        context |= _look(form, SyncRule.objects.filter(source__in=targets), refresh="refresh" in request.POST)
+    return render(request, "rules/_preview_answer.html" if fragment else "rules/form.html", context)
+
+
+def _look(form: RuleForm, others: QuerySet[SyncRule], *, refresh: bool) -> dict[str, Any]:
+    rule, has_target = form.instance, "target" not in form.errors
+    return {
+        "glance": glance.look(rule, has_target=has_target, refresh=refresh, others=others),
+        "has_target": has_target,
+        "namespace": rule.source_namespace,
+        "readings": [(form[name].label, words) for name in EXPRESSIONS if (words := _reading(rule, name))],
+    }
+
+
+def _reading(rule: SyncRule, name: str) -> str:
+    return reading(getattr(rule, name), "tag" if name.endswith("tags") else "repository")

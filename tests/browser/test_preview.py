@@ -19,18 +19,61 @@ def fill(page: Page) -> None:
 
 def test_the_preview_follows_what_is_typed(page: Page) -> None:
     fill(page)
-    status = page.locator("#preview [role=status]")
+    status = page.locator("#preview-count")
     expect(status).to_contain_text("9 repositories, 31 tags match.")
-    expect(page.locator("#preview li")).to_have_count(20)
+    expect(page.locator(".arrivals li")).to_have_count(20)
     expect(page.locator("#preview")).to_contain_text("And 11 more.")
     page.get_by_label("Repositories", exact=False).first.press_sequentially("web/.*", delay=20)
     expect(status).to_contain_text("2 repositories, 9 tags match.")
-    expect(page.locator("#preview li").first).to_contain_text(
+    expect(page.locator(".arrivals li").first).to_contain_text(
         "prod/web/frontend:latest → seen-before/web/frontend:latest"
     )
-    expect(page.locator("#preview li .mark").first).to_have_text("new")
+    expect(page.locator(".arrivals .mark").first).to_have_text("new")
     page.get_by_label("Repositories", exact=False).first.fill("web/(")
-    expect(page.locator("#preview")).to_contain_text("missing ): web/(")
+    expect(page.locator("#preview")).to_contain_text("at character 5: missing closing parenthesis")
+    expect(page.locator("#preview mark")).to_have_text("(")
+    expect(status).to_contain_text("No preview")
+
+
+def test_the_line_that_is_announced_stays_while_what_it_says_changes(page: Page) -> None:
+    fill(page)
+    count = page.locator("[role=status]", has_text="31 tags match.")
+    expect(count).to_have_count(1)
+    kept = count.element_handle()
+    expressions = (("web/(", "No preview"), ("web/.*", "2 repositories, 9 tags match."))
+    for expression, words in expressions:
+        page.get_by_label("Repositories", exact=False).first.fill(expression)
+        expect(page.locator("#preview-count")).to_contain_text(words)
+    page.get_by_role("button", name="Refresh preview").click()
+    expect(page.locator("#preview")).to_contain_text("names that begin with web/")
+    assert kept and kept.evaluate("old => old === document.getElementById('preview-count') && old.isConnected")
+    assert page.locator("#preview [role], #preview [aria-live]").count() == 0
+
+
+def box(page: Page, selector: str) -> dict[str, float]:
+    found = page.locator(selector).bounding_box()
+    assert found
+    return {"top": found["y"], "left": found["x"], "right": found["x"] + found["width"], "height": found["height"]}
+
+
+def test_the_preview_stands_beside_the_fields_and_stays_in_view(page: Page) -> None:
+    fill(page)
+    expect(page.locator("#preview-count")).to_contain_text("31 tags match.")
+    for width in (1280, 1100):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.evaluate("scrollTo(0, 0)")
+        fields, glance = box(page, ".fields"), box(page, ".glance")
+        assert glance["left"] >= fields["right"] and abs(glance["top"] - fields["top"]) < 1
+        assert box(page, "#rule-form > .buttons")["left"] == fields["left"]
+        page.get_by_label("Workers at once").scroll_into_view_if_needed()
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        header = box(page, ".top")
+        glance = box(page, ".glance")
+        assert header["height"] <= glance["top"] < 100 and glance["height"] <= 800 - glance["top"]
+    for width in (1099, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        fields, glance = box(page, ".fields"), box(page, ".glance")
+        assert glance["left"] == fields["left"] and glance["top"] >= fields["top"] + fields["height"]
 
 
 @pytest.mark.parametrize("script", [True, False])
@@ -53,8 +96,14 @@ def test_the_preview_fits(page: Page, browser: Browser, console: Console) -> Non
     for width, scheme in product(WIDTHS, SCHEMES):
         with screen_of(page, browser, console, width, scheme) as screen:
             fill(screen)
-            expect(screen.locator("#preview [role=status]")).to_contain_text("31 tags match.")
+            expect(screen.locator("#preview-count")).to_contain_text("31 tags match.")
             SCREENSHOTS.mkdir(exist_ok=True)
             screen.screenshot(path=SCREENSHOTS / f"preview-{width}-{scheme}.png", full_page=True)
+            screen.get_by_label("Exclude tags").fill(".*-rc1")
+            expect(screen.locator("#preview")).to_contain_text("names that end with -rc1")
+            screen.locator(".glance").screenshot(path=SCREENSHOTS / f"preview-read-{width}-{scheme}.png")
+            screen.get_by_label("Tags", exact=False).first.fill("v1|v2(")
+            expect(screen.locator("#preview")).to_contain_text("at character 6")
+            screen.locator(".glance").screenshot(path=SCREENSHOTS / f"preview-wrong-{width}-{scheme}.png")
             wider = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wider == 0

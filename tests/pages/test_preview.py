@@ -1,6 +1,13 @@
 """The preview beside the form of a rule."""
 
-from sync.models import SyncRule
+from datetime import timedelta
+from html import unescape
+from re import sub
+
+import pytest
+from django.utils import timezone
+
+from sync.models import Instance, SyncRule
 from tests.pages.html import attributes, by_id, elements, texts, words
 from tests.pages.test_rule_form import listed_source, values
 
@@ -10,8 +17,21 @@ URL = "/i/prod-gz/new-rule/preview/"
 HTMX = {"HX-Request": "true"}
 
 
+ALL = {"repositories": "", "tags": ""}
+
+
 def status(page: str) -> str:
-    return next(words(one) for one in elements(page, "p") if attributes(one).get("role") == "status")
+    """The one line that is announced."""
+    return words(by_id(page, "preview-count"))
+
+
+def told(page: str) -> str:
+    """The text, as it is read."""
+    return " ".join(unescape(sub("<[^>]+>", "", page)).split())
+
+
+def marks(page: str) -> list[str]:
+    return [words(one) for one in elements(page, "span") if "mark" in attributes(one).get("class", "").split()]
 
 
 def test_what_matches_before_the_rule_has_a_name_or_a_target(console, listed_source, values):
@@ -19,7 +39,8 @@ def test_what_matches_before_the_rule_has_a_name_or_a_target(console, listed_sou
     page = answer.content.decode()
     assert answer.status_code == 200 and not texts(page, "h1")
     assert status(page).startswith("1 repository, 1 tag match.")
-    assert "prod/web:1.0 → prod/web:1.0" in page and "Choose the target instance" in page
+    assert "prod/web:1.0 → prod/web:1.0" in told(page) and "Choose the target instance" in page
+    assert marks(page) == []
     assert not SyncRule.objects.exists()
 
 
@@ -34,7 +55,83 @@ def test_a_source_that_is_away_and_a_wrong_expression_are_told(console, source, 
     page = console.post(URL, values, headers=HTMX).content.decode()
     assert "the connection was refused" in page and "can be saved all the same" in page
     page = console.post(URL, {**values, "tags": "v("}, headers=HTMX).content.decode()
-    assert "missing ): v(" in page
+    assert "at character 2: missing closing parenthesis" in page
+    assert status(page) == "No preview until this is corrected: Tags."
+
+
+def test_what_breaks_an_expression_is_marked_where_it_was_typed_and_escaped(console, listed_source, values):
+    wrong = {**values, "tags": "<b>v(1|2", "exclude_repositories": "[z-a]"}
+    page = console.post(URL, wrong, headers=HTMX).content.decode()
+    assert texts(page, "mark") == ["z-a", "("]
+    assert "&lt;b&gt;v<mark>(</mark>1|2" in page and "<b>" not in page
+    page = console.post("/i/prod-gz/new-rule/", wrong).content.decode()
+    error = by_id(page, "id_tags_error")
+    assert "at character 5: missing closing parenthesis" in words(error) and texts(page, "mark") == ["z-a", "("]
+    page = console.post("/i/prod-gz/new-rule/", {**values, "description": "(", "name": "("}).content.decode()
+    assert texts(page, "mark") == []
+
+
+def test_the_expressions_are_read_out_in_words(console, listed_source, values):
+    expressions = {"repositories": ".*web", "tags": "1.0|2.0", "exclude_tags": r"v1|v2\.0"}
+    page = console.post(URL, {**values, **expressions}, headers=HTMX).content.decode()
+    assert texts(page, "ul")[0] == (
+        "Repositories: names that end with web "
+        "Tags: names that match the expression as a whole "
+        "Exclude tags: tags named v1 or v2.0"
+    )
+    assert "Repositories:" not in told(console.post(URL, {**values, **ALL}, headers=HTMX).content.decode())
+
+
+@pytest.mark.parametrize(
+    ("namespace", "strong"), [("prod", ["web", "1.0"]), ("/", ["alone", "1.0"]), ("charts", ["web", "1.0"])]
+)
+def test_the_part_that_is_matched_has_weight(console, listed_source, values, namespace, strong):
+    page = console.post(URL, {**values, **ALL, "source_namespace": namespace}, headers=HTMX).content.decode()
+    (line,) = (one for one in elements(page, "li") if "→" in words(one))
+    assert [words(one) for one in elements(str(line), "strong")] == strong
+
+
+def test_what_would_move_and_what_becomes_of_it(console, listed_source, values, target, start_registry):
+    target.url = start_registry().url
+    target.save()
+    page = console.post(URL, {**values, **ALL}, headers=HTMX).content.decode()
+    assert "Of these: 1 new." in told(page) and marks(page) == ["new"]
+    assert "About 7 bytes to move at the most. Less where the target holds some" in told(page)
+    page = console.post(URL, {**values, **ALL, "with_referrers": "on"}, headers=HTMX).content.decode()
+    assert "to move at the most, not counting attached signatures and attestations." in told(page)
+
+
+def test_only_the_count_is_announced_and_its_element_stays(console, listed_source, values):
+    form = console.get("/i/prod-gz/new-rule/").content.decode()
+    assert attributes(by_id(form, "preview-count"))["role"] == "status"
+    assert "preview-count" not in str(by_id(form, "preview"))
+    page = console.post(URL, {**values, **ALL}, headers=HTMX).content.decode()
+    count = by_id(page, "preview-count")
+    assert attributes(count)["hx-swap-oob"] == "innerHTML"
+    assert words(count) == "1 repository, 1 tag match."
+    assert "role=" not in page
+
+
+def test_an_old_listing_is_marked(console, listed_source, values, monkeypatch):
+    page = console.post(URL, {**values, **ALL}, headers=HTMX).content.decode()
+    assert "Listed just now." in told(page) and "old listing" not in page
+    later = timezone.now() + timedelta(minutes=4)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: later)
+    page = console.post(URL, {**values, **ALL}, headers=HTMX).content.decode()
+    assert "Listed 4 min ago. old listing" in told(page)
+    assert "old listing" in marks(page)
+
+
+def test_other_rules_that_may_write_there_are_noted(console, listed_source, values, target):
+    other = Instance.objects.create(name="paris", region="eu", url="http://127.0.0.1:1")
+    for number in range(4):
+        SyncRule.objects.create(
+            name=f"r{number}", source=other, source_namespace="team", target=target, target_namespace="prod"
+        )
+    page = console.post(URL, {**values, **ALL}, headers=HTMX).content.decode()
+    assert "Rule r0 may also write to prod/web in prod-eu, from team of paris." in told(page)
+    assert "r2 may also" in told(page) and "r3 may also" not in told(page) and "And 1 more rule." in told(page)
+    assert "/i/paris/rules/r0/" in page
 
 
 def test_without_script_the_button_posts_the_form_and_what_was_typed_is_kept(console, listed_source, values):
@@ -42,6 +139,7 @@ def test_without_script_the_button_posts_the_form_and_what_was_typed_is_kept(con
     assert attributes(button)["formaction"] == URL
     page = console.post(URL, values | {"repositories": "", "tags": ""}).content.decode()
     assert texts(page, "h1") == ["Create Instance Synchronization Rule"] and status(page).startswith("1 repository")
+    assert "prod/web:1.0 → prod/web:1.0" in told(page) and "hx-swap-oob" not in page
     assert attributes(by_id(page, "id_name"))["value"] == "web"
 
 

@@ -1,13 +1,19 @@
 """What the form of a rule shows of it before it is saved."""
 
+from datetime import timedelta
 from time import monotonic
 
 import pytest
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
 
+from demo import artifacts
+from sync.models import SyncRule
 from sync.services import glance
 from tests.fakes.registry import Answer
 from tests.replication import support
-from tests.replication.support import push, some_image
+from tests.replication.support import push, some_image, some_layer
+from tests.services.support import make_instance, make_rule
 from tests.support import Relay
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +35,8 @@ def test_what_matches_and_what_the_target_has(rule, namespace, source, target):
     assert (seen.problem, seen.target_problem, seen.repositories, seen.tags, seen.complete) == ("", "", 2, 4, True)
     assert actions(seen) == {"new": "copy", "same": "unchanged", "other": "conflict", "1.0.0": "left out"}
     assert seen.lines[1].target_repository == f"mirror-{namespace}/web"
-    assert (seen.counts["left_out"], seen.counts["conflict"]) == (1, 1)
+    assert seen.counted == "1 new, 1 there and equal, 1 in conflict, 1 of a type that is not chosen"
+    assert [one.words for one in seen.lines] == ["type not chosen", "new", "conflict: stays as it is", "there, equal"]
 
 
 def test_the_listing_is_remembered_until_a_refresh(rule, namespace, source):
@@ -68,3 +75,111 @@ def test_a_side_that_is_away_is_told(rule, namespace, source):
     assert "the connection was refused" in seen.target_problem
     rule.source.url = gone.url
     assert "the connection was refused" in glance.look(rule, has_target=True).problem
+
+
+def sizes(*found):
+    """What blobs weigh that are in one artifact or in several."""
+    blobs: dict[str, int] = {}
+    for artifact in found:
+        blobs |= {blob.digest: len(blob.data) for blob in artifact.blobs}
+        blobs |= {blob.digest: len(blob.data) for child in artifact.children for blob in child.blobs}
+    return sum(blobs.values())
+
+
+def push_layers_that_are_shared(source, repository):
+    """Two images and an index over one of them and another, all on the same base; a third image with a tag more."""
+    base = some_layer()
+    first, second, third = (artifacts.image([base, some_layer()], f"linux/{number}") for number in range(3))
+    index = artifacts.index([second, third])
+    for tag, artifact in (("v1", first), ("v1-again", first), ("v2", second), ("v3", index)):
+        push(source, repository, tag, artifact)
+    return sizes(first, second, index)
+
+
+def test_what_would_move_counts_each_blob_once_and_leaves_out_what_is_there(rule, namespace, source, target):
+    expected = push_layers_that_are_shared(source, f"{namespace}/web")
+    same, ours, theirs = some_image(), some_image(), some_image()
+    for url, tag, image in ((source, "same", same), (target, "same", same), (source, "x", ours), (target, "x", theirs)):
+        push(url, f"{namespace}/web", tag, image)
+    volume = glance.look(rule, has_target=True).volume
+    assert (volume.bytes, volume.read, volume.tags, volume.is_complete) == (expected, 4, 4, True)
+    rule.overwrite, rule.with_referrers = True, False
+    volume = glance.look(rule, has_target=True).volume
+    assert (volume.bytes, volume.tags) == (expected + sizes(ours), 5)
+    assert str(volume) == f"about {filesizeformat(expected + sizes(ours))} to move at the most"
+
+
+def test_what_a_manifest_holds_is_read_once_even_after_a_refresh(rule, namespace, source):
+    push_layers_that_are_shared(source, f"{namespace}/web")
+    with Relay(source) as relay:
+        rule.source.url = relay.url
+        first = glance.look(rule, has_target=True).volume
+        read = [one.target for one in relay.received("GET", f"/v2/{namespace}/web/manifests/")]
+        assert len(read) == len(set(read)) == 4
+        relay.requests.clear()
+        assert glance.look(rule, has_target=True, refresh=True).volume == first
+        assert relay.received("GET", f"/v2/{namespace}/web/manifests/") == []
+        assert relay.received("HEAD", f"/v2/{namespace}/web/manifests/")
+
+
+@pytest.mark.parametrize("answer", [Answer(wait=True), Answer(404)])
+def test_of_tags_that_could_not_be_read_it_is_said_how_many(answer, rule, namespace, source, monkeypatch):
+    monkeypatch.setattr(glance, "BOX_SECONDS", 1.0)
+    known, unknown = some_image(), some_image()
+    push(source, f"{namespace}/web", "v1", known)
+    push(source, f"{namespace}/web", "v2", unknown)
+    rule.with_referrers = False
+    with Relay(source) as relay:
+        relay.script("GET", f"/v2/{namespace}/web/manifests/{unknown.digest}", answer)
+        rule.source.url = relay.url
+        volume = glance.look(rule, has_target=True).volume
+    assert (volume.bytes, volume.read, volume.tags, volume.is_complete) == (sizes(known), 1, 2, False)
+    assert str(volume).endswith("to move at the most for 1 of 2 tags")
+
+
+def test_with_more_tags_than_are_compared_the_bytes_are_those_of_the_compared(rule, namespace, source, monkeypatch):
+    monkeypatch.setattr(glance, "COMPARED", 1)
+    for tag in ("v1", "v2"):
+        push(source, f"{namespace}/web", tag, some_image())
+    words = str(glance.look(rule, has_target=True).volume)
+    assert "for the 1 tag found so far," in words
+    assert words.endswith("not counting attached signatures and attestations")
+
+
+def test_an_old_listing_says_so(rule, namespace, source, monkeypatch):
+    push(source, f"{namespace}/web", "v1", some_image())
+    seen = glance.look(rule, has_target=True)
+    assert not seen.is_stale
+    later = timezone.now() + timedelta(minutes=2, seconds=1)
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    assert seen.is_stale
+
+
+def test_other_rules_that_may_write_to_the_same_names(rule, namespace, source, guangzhou, frankfurt):
+    for name in ("api", "web/nginx"):
+        push(source, f"{namespace}/{name}", "v1", some_image())
+    paris = make_instance("paris", source)
+    make = {"source_namespace": namespace, "target_namespace": ""}
+    make_rule(guangzhou, frankfurt, name="a-copy", **make)
+    make_rule(paris, frankfurt, name="b-elsewhere", source_namespace="team", target_namespace=f"{namespace}/web")
+    make_rule(paris, frankfurt, name="c-off", enabled=False, **make)
+    make_rule(paris, frankfurt, name="d-other-tags", tags="latest", **make)
+    make_rule(paris, frankfurt, name="e-other-names", repositories="api", **make)
+    make_rule(paris, frankfurt, name="f-other-namespace", **make | {"target_namespace": "mirror"})
+    make_rule(frankfurt, paris, name="g-other-target", **make)
+    found = glance.look(rule, has_target=True, others=SyncRule.objects.all()).overlaps
+    arrived = f"{namespace}/web/nginx"
+    assert [(one.rule.name, one.names, one.same_source) for one in found] == [
+        ("a-copy", [f"{namespace}/api", arrived], True),
+        ("b-elsewhere", [arrived], False),
+        ("e-other-names", [f"{namespace}/api"], False),
+    ]
+
+
+def test_of_many_other_rules_three_are_shown(rule, namespace, source, guangzhou, frankfurt):
+    push(source, f"{namespace}/web", "v1", some_image())
+    for number in range(5):
+        make_rule(guangzhou, frankfurt, name=f"copy-{number}", source_namespace=namespace)
+    seen = glance.look(rule, has_target=True, others=SyncRule.objects.all())
+    assert [one.rule.name for one in seen.overlaps_shown] == ["copy-0", "copy-1", "copy-2"]
+    assert seen.more_overlaps == 2
