@@ -13,7 +13,7 @@ from sync.services import glance
 from tests.fakes.registry import Answer
 from tests.replication import support
 from tests.replication.support import push, some_image, some_layer
-from tests.services.support import make_instance, make_rule
+from tests.services.support import make_instance, make_rule, run
 from tests.support import Relay
 
 pytestmark = pytest.mark.django_db
@@ -107,6 +107,18 @@ def test_what_would_move_counts_each_blob_once_and_leaves_out_what_is_there(rule
     volume = glance.look(rule, has_target=True).volume
     assert (volume.bytes, volume.tags) == (expected + sizes(ours), 5)
     assert str(volume) == f"about {filesizeformat(expected + sizes(ours))} to move at the most"
+
+
+def test_a_run_moves_what_was_told_and_less_where_the_target_has_some_of_it(rule, namespace, source):
+    push_layers_that_are_shared(source, f"{namespace}/web")
+    told = glance.look(rule, has_target=True).volume.bytes
+    assert run(rule).moved_bytes == told
+    base, own = some_layer(), some_layer()
+    push(source, f"{namespace}/api", "v1", artifacts.image([base]))
+    assert run(rule).moved_bytes
+    push(source, f"{namespace}/api", "v2", artifacts.image([base, own]))
+    told = glance.look(rule, has_target=True, refresh=True).volume.bytes
+    assert 0 < run(rule).moved_bytes == told - len(base.data)
 
 
 def test_what_a_manifest_holds_is_read_once_even_after_a_refresh(rule, namespace, source):
