@@ -9,8 +9,8 @@ RULE = {
     "Name": ("", "Enter a name."),
     "Repositories (optional)": ("web/(", "missing"),
     "Tags (optional)": ("v[", "missing"),
-    "Exclude repositories (optional)": ("*", "repetition"),
-    "Exclude tags (optional)": ("(?=a)", "invalid"),
+    "Exclude repositories (optional)": ("*", "nothing to repeat"),
+    "Exclude tags (optional)": ("(?=a)", "unknown kind of group"),
     "Target namespace (optional)": ("Prod", "lower-case"),
 }
 INSTANCE = {
