@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Console
-from tests.browser.test_screens import SCHEMES, SCREENSHOTS, WIDTHS, screen_of
+from tests.browser.test_screens import SCHEMES, SCREENSHOTS, WIDTHS, picture, screen_of
 
 
 def fill(page: Page) -> None:
@@ -97,8 +97,7 @@ def test_the_preview_fits(page: Page, browser: Browser, console: Console) -> Non
         with screen_of(page, browser, console, width, scheme) as screen:
             fill(screen)
             expect(screen.locator("#preview-count")).to_contain_text("31 tags match.")
-            SCREENSHOTS.mkdir(exist_ok=True)
-            screen.screenshot(path=SCREENSHOTS / f"preview-{width}-{scheme}.png", full_page=True)
+            picture(screen, "preview", width, scheme)
             screen.get_by_label("Exclude tags").fill(".*-rc1")
             expect(screen.locator("#preview")).to_contain_text("names that end with -rc1")
             screen.locator(".glance").screenshot(path=SCREENSHOTS / f"preview-read-{width}-{scheme}.png")

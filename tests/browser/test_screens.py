@@ -63,6 +63,7 @@ def screen_of(page: Page, browser: Browser, console: Console, width: int, scheme
 
 def picture(screen: Page, name: str, width: int, scheme: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
+    screen.evaluate("scrollTo(0, 0)")  # what sticks to an edge would stand in the midst
     screen.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
 
 
