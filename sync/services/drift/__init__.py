@@ -1,0 +1,41 @@
+"""Drift: in what a target differs from what a rule promises, found out by looking, without changing anything.
+
+A check compares both sides in full and in steps of some seconds, each asked for by who watches: nothing runs in the
+background, and nothing is written to a registry or to the database. What a check is in the midst of, it tells by its
+`Progress`, from which anybody can go on.
+"""
+
+from dataclasses import replace
+from secrets import token_hex
+
+from sync.credentials import CredentialKeyMissing
+from sync.models import SyncRule
+from sync.oci.errors import OciError
+from sync.services.drift.comparing import Comparing
+from sync.services.drift.findings import MOST_LISTED, Finding, Progress, Stage, Step, What
+from sync.services.drift.sides import late
+
+__all__ = ["MOST_LISTED", "Finding", "Progress", "Stage", "Step", "What", "begin", "go_on"]
+
+STEP_SECONDS = 3.5
+
+
+def begin() -> Progress:
+    """A check that has looked at nothing yet."""
+    return Progress(token_hex(8))
+
+
+def go_on(rule: SyncRule, progress: Progress) -> Step:
+    """The next step of a check. A side that is away or refuses us is told in the step, and ends it early."""
+    step = Step(replace(progress, steps=progress.steps + 1))
+    if progress.is_done:
+        return step
+    try:
+        comparing = Comparing(rule, step, STEP_SECONDS)
+        try:
+            comparing.run()
+        finally:
+            comparing.close()
+    except (OciError, CredentialKeyMissing) as error:
+        step.problem = str(late(error) if isinstance(error, OciError) else error)
+    return step
