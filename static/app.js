@@ -144,14 +144,15 @@ document.addEventListener("keydown", (event) => {
   else found.click();
 });
 
-// Live parts rest while nobody looks, and after three failures until somebody asks again.
+// Live parts rest while nobody looks (but those that say "always"), and after three failures until somebody asks again.
 let failures = 0;
 const isLive = (event) => event.detail.elt.matches?.("[data-live]");
 const look = () => document.body.dispatchEvent(new Event("tab:visible"));
 
 document.addEventListener("visibilitychange", () => document.hidden || look());
 document.addEventListener("htmx:beforeRequest", (event) => {
-  if (isLive(event) && (document.hidden || failures >= 3)) event.preventDefault();
+  const unseen = document.hidden && event.detail.elt.dataset?.live !== "always";
+  if (isLive(event) && (unseen || failures >= 3)) event.preventDefault();
 });
 
 function count(failed) {

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from sync.views import instances, log, preferences, preview, rules, tasks, where
+from sync.views import check, instances, log, preferences, preview, rules, tasks, where
 
 urlpatterns = [
     path("", instances.home, name="home"),
@@ -23,6 +23,7 @@ urlpatterns = [
     path("i/<str:instance>/rules/<str:name>/", rules.triggering_logs, name="rule"),
     path("i/<str:instance>/rules/<str:name>/edit/", rules.rule_edit, name="rule-edit"),
     path("i/<str:instance>/rules/<str:name>/switch/", rules.rule_switch, name="rule-switch"),
+    path("i/<str:instance>/rules/<str:name>/check/", check.rule_check, name="rule-check"),
     path("i/<str:instance>/rules/<str:name>/sync/", rules.rule_sync, name="rule-sync"),
     path("i/<str:instance>/rules/<str:name>/delete/", rules.rule_delete, name="rule-delete"),
     path("i/<str:instance>/tasks/<int:task_id>/", tasks.task_page, name="task"),

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from sync.models import Instance, Status, SyncRule, SyncTask, TaskRepository
 from sync.oci.reference import NAMESPACE_TOP
+from sync.services.drift import What
 from sync.services.locate import State, Verdict
 
 register = template.Library()
@@ -24,6 +25,11 @@ LOOKS: dict[str, tuple[str, str]] = {
     Verdict.DELIVERED: ("succeeded", "succeeded"),
     Verdict.EXCLUDED: ("stopped", "stopped"),
     Verdict.NO_SOURCE: ("stopped", "unknown"),
+    What.MISSING: ("partial", "removed"),
+    What.OVERWRITE: ("partial", "superseded"),
+    What.CONFLICT: ("partial", "conflict"),
+    What.EXTRA: ("stopped", "plus"),
+    What.UNKNOWN: ("failed", "warning"),
 }
 
 
@@ -43,7 +49,7 @@ def named(instance: Instance) -> SafeString:
 
 
 @register.filter
-def in_words(state: State | Verdict) -> SafeString:
+def in_words(state: State | Verdict | What) -> SafeString:
     """Icon and word."""
     colour, symbol = LOOKS[state]
     return format_html('<span class="status status-{}">{} {}</span>', colour, icon(symbol), state)

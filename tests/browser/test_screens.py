@@ -24,6 +24,8 @@ PAGES = {
     "rule-edit": f"{RULE}edit/",
     "rule-delete": f"{RULE}delete/",
     "logs": RULE,
+    "check": f"{RULE}check/",
+    "check-done": f"{RULE}check/?run=1",
     "instances": "/instances/",
     "instance": "/i/guangzhou/namespaces/",
     "instance-new": "/instances/new/",

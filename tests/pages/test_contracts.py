@@ -11,7 +11,9 @@ from django.test import Client
 from django.urls import reverse
 
 from sync.models import Instance, Status, SyncRule
+from sync.services import drift
 from tests.pages.html import attributes, elements, texts, words
+from tests.pages.test_drift import make_step
 from tests.pages.test_tasks import make_repository, make_task
 
 SECRET = "marker-of-a-password"
@@ -19,7 +21,7 @@ VOID_CONTROLS = {"hidden", "submit"}
 
 
 @pytest.fixture
-def pages(console: Client, rule: SyncRule) -> dict[str, str]:
+def pages(console: Client, rule: SyncRule, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Every page of the console, by the name of its URL."""
     rule.source.password = SECRET
     rule.source.save()
@@ -39,7 +41,9 @@ def pages(console: Client, rule: SyncRule) -> dict[str, str]:
         "rules": reverse("rules", args=[rule.source.name]),
         "no rules": reverse("rules", args=[rule.target.name]),
         "rule-new": reverse("rule-new", args=[rule.source.name]),
-        **{name: reverse(name, args=of_rule) for name in ("rule", "rule-edit", "rule-delete")},
+        **{name: reverse(name, args=of_rule) for name in ("rule", "rule-edit", "rule-delete", "rule-check")},
+        "rule-check whose source is away": reverse("rule-check", args=of_rule, query={"run": 1}),
+        "rule-check that cannot go on": reverse("rule-check", args=of_rule, query={"at": "?"}),
         **{name: reverse(name, args=of_task) for name in ("task", "task-stop", "task-log")},
         "task that can be retried": reverse("task", args=[rule.source.name, ended.pk]),
         "task that was retried": reverse("task", args=[rule.source.name, ended.retry_of_id]),
@@ -52,6 +56,9 @@ def pages(console: Client, rule: SyncRule) -> dict[str, str]:
     }
     found = {name: console.get(url) for name, url in urls.items()}
     found["login"] = Client().get("/login/")
+    for stage in drift.Stage:
+        monkeypatch.setattr(drift, "go_on", lambda *_, stage=stage: make_step("prod/web", "1.0", stage))
+        found[f"rule-check in stage {stage}"] = console.get(urls["rule-check whose source is away"])
     found["refused"] = console.post(urls["rule-new"], {"name": "A"})
     assert all("default-src 'self'" in answer.headers["Content-Security-Policy"] for answer in found.values())
     return {name: answer.content.decode() for name, answer in found.items()}
@@ -112,6 +119,8 @@ def test_every_form_and_every_link_works_without_script(pages):
             found = attributes(element)
             if element.name == "a" and "hx-get" in found:
                 assert found["href"] == found["hx-get"], name
+            if element.name == "form" and "hx-get" in found:
+                assert (found["action"], found["method"]) == (found["hx-get"], "get"), name
             if element.name == "form" and "hx-post" in found:
                 assert (found["action"], found["method"]) == (found["hx-post"], "post"), name
             if element.name == "button" and "hx-post" in found:

@@ -32,6 +32,7 @@ def urls(rule: SyncRule) -> dict[str, str]:
         "rule-new": reverse("rule-new", args=names[:1]),
         "rule-edit": reverse("rule-edit", args=names),
         "rule-delete": reverse("rule-delete", args=names),
+        "rule-check": reverse("rule-check", args=names),
         "logs": logs,
         "logs, filtered": f"{logs}?status=partial&period=7",
         "task": task,

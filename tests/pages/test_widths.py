@@ -11,6 +11,8 @@ from django.utils import timezone
 from playwright.sync_api import Page, Route, sync_playwright
 
 from sync.models import Instance, SyncRule
+from sync.services import drift
+from tests.pages.test_drift import make_step
 from tests.pages.test_tasks import make_repository, make_task
 
 WIDTHS = (360, 600, 784, 900, 1000, 1100, 1280)
@@ -60,7 +62,9 @@ def urls(source: Instance, target: Instance) -> dict[str, str]:
     )
     of_rule, of_task = [source.name, NAME], [source.name, task.pk]
     return {
-        **{name: reverse(name, args=of_rule) for name in ("rule", "rule-edit", "rule-delete")},
+        **{name: reverse(name, args=of_rule) for name in ("rule", "rule-edit", "rule-delete", "rule-check")},
+        "check that goes on": reverse("rule-check", args=of_rule, query={"run": "on"}),
+        "check that is done": reverse("rule-check", args=of_rule, query={"run": "done"}),
         **{name: reverse(name, args=of_task) for name in ("task", "task-stop", "task-log")},
         "task that waits": reverse("task", args=[source.name, waiting.pk]),
         **{name: reverse(name, args=[source.name]) for name in ("rules", "instance-edit", "instance-delete")},
@@ -72,8 +76,10 @@ def urls(source: Instance, target: Instance) -> dict[str, str]:
 
 
 @pytest.fixture
-def screen(console, urls, chromium: Path) -> Iterator[Page]:
+def screen(console, urls, chromium: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     """A browser that is given the pages as rendered here, and the static files from their folder."""
+    stages = [drift.Stage.SOURCE, drift.Stage.DONE]
+    monkeypatch.setattr(drift, "go_on", lambda *_: make_step(REPOSITORY, TAG, stages.pop(0)))
     pages = {url: console.get(url).content.decode() for url in urls.values()}
 
     def answer(route: Route) -> None:
