@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from demo.registries import RegistryServer
 from tests.browser.conftest import Console
 from tests.browser.support import create_rule, register
-from tests.browser.test_screens import SCHEMES, WIDTHS, look, screen_of
+from tests.browser.test_screens import SCHEMES, WIDTHS, look, picture, screen_of
 from tests.fakes.registry import Answer, Received
 from tests.replication.support import push, some_image
 from tests.support import Relay
@@ -58,7 +58,7 @@ def test_a_check_goes_on_by_itself_stops_and_needs_no_script(
     page.evaluate("window.same = true")
     page.get_by_role("button", name="Check now").click()
     status, rows = page.locator("#check-step [role=status]"), page.locator("#findings tr")
-    expect(status).to_contain_text("compared so far")
+    expect(status).to_contain_text("compared so far", timeout=30_000)
     first = rows.count()
     assert 0 < first < REPOSITORIES
     page.get_by_role("link", name="Stop").click()
@@ -77,6 +77,10 @@ def test_a_check_goes_on_by_itself_stops_and_needs_no_script(
         f"{REPOSITORIES} missing, 1 different, 1 extra.",
         timeout=60_000,
     )
+    for width, scheme in product(WIDTHS, SCHEMES):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        picture(page, "check-ended", width, scheme)
     names = page.locator("#findings th .code").all_inner_texts()
     assert len(names) == len(set(names)) == REPOSITORIES + 2, "each is found once"
     assert page.evaluate("window.same"), "the page was not loaded again"

@@ -94,6 +94,7 @@ def test_what_is_found_and_what_can_be_done_about_it(console, filled):
     page = got(console, RUN)
     assert status(page) == "Checked 1 repository, 5 tags: 2 equal, 3 missing, 0 different, 1 extra."
     assert found(page) == ["prod/web:v2", "prod/web:v3", "prod/web:v5", "prod/old:v1"]
+    assert link(page, "prod/web:v2") == reverse("where", query={"ref": "prod/web:v2"}).replace("%2F", "/")
     cells = texts(page, "td")
     assert "Missing in the target" in cells and "There, but not in the source" in cells
     assert any("Sync brings what is missing." in text for text in texts(page, "li"))

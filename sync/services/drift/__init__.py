@@ -18,6 +18,8 @@ from sync.services.drift.sides import late
 __all__ = ["MOST_LISTED", "Finding", "Progress", "Stage", "Step", "What", "begin", "go_on"]
 
 STEP_SECONDS = 3.5
+# The first is short: who pressed the button sees soon that something happens.
+FIRST_SECONDS = 1.0
 
 
 def begin() -> Progress:
@@ -30,8 +32,9 @@ def go_on(rule: SyncRule, progress: Progress) -> Step:
     step = Step(replace(progress, steps=progress.steps + 1))
     if progress.is_done:
         return step
+    seconds = STEP_SECONDS if progress.steps else min(FIRST_SECONDS, STEP_SECONDS)
     try:
-        comparing = Comparing(rule, step, STEP_SECONDS)
+        comparing = Comparing(rule, step, seconds)
         try:
             comparing.run()
         finally:

@@ -19,7 +19,8 @@ from sync.services.drift.sides import CALL_SECONDS, CALLS_AT_ONCE, Kept, Lists, 
 from sync.services.spec import spec_of_rule
 
 LISTED_AT_ONCE = 8
-COMPARED_AT_ONCE = 64
+# Two for each call at once: even a slow registry answers them soon enough to stop in time.
+COMPARED_AT_ONCE = 2 * CALLS_AT_ONCE
 
 Thing = TypeVar("Thing")
 
