@@ -13,7 +13,7 @@ from django.urls import reverse
 from sync.models import Instance, Status, SyncRule
 from sync.services import drift
 from tests.pages.html import attributes, elements, texts, words
-from tests.pages.test_drift import make_step
+from tests.pages.steps import make_step
 from tests.pages.test_tasks import make_repository, make_task
 
 SECRET = "marker-of-a-password"

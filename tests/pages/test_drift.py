@@ -9,7 +9,7 @@ from sync.models import Instance, SyncRule, SyncTask
 from sync.oci.client import Client as RegistryClient
 from sync.oci.client import Endpoint
 from sync.services import drift
-from sync.services.drift import Finding, Progress, Stage, Step, What, comparing, sides
+from sync.services.drift import comparing, sides
 from tests.oci.artifacts import push_image
 from tests.pages.html import attributes, by_id, elements, texts, words
 from tests.pages.test_tasks import HTMX, make_task
@@ -42,16 +42,6 @@ def filled(rule: SyncRule, start_registry) -> SyncRule:
 def steps_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drift, "STEP_SECONDS", 0)
     monkeypatch.setattr(comparing, "COMPARED_AT_ONCE", 2)
-
-
-def make_step(repository: str, tag: str, stage: Stage = Stage.DONE) -> Step:
-    """A step that found one of everything, at the end of its check or in the midst of it."""
-    digest = "sha256:" + "a" * 64
-    counts = {"repositories": 1, "tags": 1234, "equal": 1000, "missing": 231, "overwrite": 1, "conflict": 1}
-    progress = Progress("key", stage, repository, tag, extra=400, unknown=1, left_out=1, **counts)
-    made = [Finding(what, repository, f"mirror/{repository}"[:255], tag, digest, digest) for what in What]
-    reason = f"Target prod-eu: cannot list the tags of {repository}: {'x' * 300}"
-    return Step(progress, [*made, Finding(What.UNKNOWN, repository, repository, reason=reason)], others_problem=reason)
 
 
 def got(console: Client, url: str, **headers: str) -> str:

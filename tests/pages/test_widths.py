@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Route, sync_playwright
 
 from sync.models import Instance, SyncRule
 from sync.services import drift
-from tests.pages.test_drift import make_step
+from tests.pages.steps import make_step
 from tests.pages.test_tasks import make_repository, make_task
 
 WIDTHS = (360, 600, 784, 900, 1000, 1100, 1280)
