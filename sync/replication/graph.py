@@ -57,13 +57,10 @@ class Node(Generic[Result]):
 
 
 class Graph:
-    """Runs coroutines on up to `threads` threads, which come when there is work for them.
+    """Runs coroutines on as many threads as the width allows, which come when there is work for them."""
 
-    As many of them work at the same time as Width says.
-    """
-
-    def __init__(self, threads: int, name: str = "graph") -> None:
-        self._width = Width(threads, monotonic())
+    def __init__(self, width: Width, name: str = "graph") -> None:
+        self._width = width
         self._name = name
         self._changed = threading.Condition(threading.Lock())
         self._ready: list[tuple[Rank, int, Work[Any], Node[Any]]] = []
@@ -102,6 +99,12 @@ class Graph:
             self._changed.notify()
         return node
 
+    def beat(self) -> None:
+        """Call several times a second: whether what is under way takes so long that more is to be begun."""
+        with self._changed:
+            if self._ready and self._working >= self._width.now and self._width.beat(monotonic()):
+                self._call_more()
+
     def close(self) -> None:
         """Begins nothing any more: what was not begun, or waits, is given up; threads go when their calls return."""
         with self._changed:
@@ -124,9 +127,13 @@ class Graph:
             self._woken += 1
             self._changed.notify()
         else:
+            threading.Thread(target=self._run, name=f"{self._name}-{self._threads + 1}", daemon=True).start()
             self._threads += 1
             self._working += 1
-            threading.Thread(target=self._run, name=f"{self._name}-{self._threads}", daemon=True).start()
+
+    def _call_more(self) -> None:
+        for _ in range(min(len(self._ready), self._width.now)):
+            self._call_one()
 
     def _resume(self, node: Node[Any]) -> None:
         with self._changed:
@@ -146,8 +153,7 @@ class Graph:
         with self._changed:
             self._working -= 1
             if self._width.done(monotonic()):
-                for _ in range(min(len(self._ready), self._width.now)):
-                    self._call_one()
+                self._call_more()
             while not self._closed:
                 self._fire_timers()
                 if self._ready and self._working < self._width.now:

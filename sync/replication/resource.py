@@ -18,13 +18,15 @@ from sync.replication.transfer import TagTaken, Transfer
 from sync.replication.work import RepositoryWork
 
 LONG_AGO = float("-inf")
+# What was seen of the source when a repository was opened is asked again when its turn comes later than this.
+SEEN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Opened:
     """A repository that is worked on, and what lists have told: `there` is None where the target's is not known.
 
-    `seen`: what tags of the source stood for when they were looked for just now.
+    `seen`: what tags of the source stood for `at` that moment (monotonic seconds), when they were looked for.
     """
 
     work: RepositoryWork
@@ -32,6 +34,7 @@ class Opened:
     digest_tags: DigestTags
     there: TagsThere | None
     seen: Mapping[str, Descriptor] = field(default_factory=dict)
+    at: float = field(default_factory=monotonic)
 
     @property
     def name(self) -> str:
@@ -40,6 +43,10 @@ class Opened:
     def lacks(self, tag: str) -> bool:
         """Whether the target's list does not have the tag; it may lag behind."""
         return self.there is not None and tag not in self.there.tags
+
+    def just_seen(self, tag: str) -> Descriptor | None:
+        """What the source's tag stood for a moment ago. Others may have brought something newer since an older look."""
+        return self.seen.get(tag) if monotonic() - self.at < SEEN_SECONDS else None
 
     def trusted(self, tag: str) -> str:
         """The digest that the target is trusted to hold, for its tag is listed and was verified not long ago."""
@@ -98,7 +105,7 @@ class Resources:
         at = monotonic()
         trusted = repository.trusted(tag)
         looking = None if trusted else self._graph.spawn(self._look(repository, tag), NEXT)
-        held = repository.seen.get(tag) or self._source.head_manifest(repository.name, tag)
+        held = repository.just_seen(tag) or self._source.head_manifest(repository.name, tag)
         if held is None:
             return Compared(judge(self._spec, tag, "", ""))
         there: str | None = trusted

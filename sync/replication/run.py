@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from time import monotonic
 
 from sync.oci.errors import Cancelled
@@ -28,6 +28,7 @@ from sync.replication.resource import Opened, Resources
 from sync.replication.spec import Spec
 from sync.replication.transfer import Transfer
 from sync.replication.whereabouts import Whereabouts
+from sync.replication.width import Width
 from sync.replication.work import Limits, RepositoryWork
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,10 @@ ABANDON_SECONDS = 3.5
 
 
 class Replication:
-    """One run. `stop` is the event that the clients of both registries ask as `cancelled`."""
+    """One run. `stop` is the event that the clients of both registries ask as `cancelled`.
+
+    `width`: of an earlier run between the same registries, which has found out how many calls are worth making at once.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Replication:
         stop: threading.Event,
         limits: Limits,
         whereabouts: Whereabouts,
+        width: Width | None = None,
     ) -> None:
         self._source = source.client
         self._target = target.client
@@ -59,7 +64,7 @@ class Replication:
         self._stop = stop
         self._enough = threading.Event()
         self._limits = limits
-        self._graph = Graph(limits.calls_at_once, "replication")
+        self._graph = Graph(width or Width(limits.calls_at_once), "replication")
         self._window = Gate(self._graph, limits.resources_at_once)
         transfer = Transfer(
             self._graph,
@@ -124,6 +129,7 @@ class Replication:
     def _next_events(self, active: dict[str, RepositoryWork]) -> Iterator[Event | Tick]:
         self._news.wait(TICK_SECONDS)
         self._news.clear()
+        self._graph.beat()
         if not self._events:
             yield Tick()
         while self._events:
@@ -165,15 +171,15 @@ class Replication:
         target_name = self._spec.target_repository(work.name)
         names = spelled_out(self._spec) if work.tags is None else list(work.tags)
         few = names is not None and len(names) <= MAX_ASKED
-        there = None
-        if not few or (work.trusted and len(names or ()) > 1):
-            there = self._graph.spawn(self._list_there(target_name, few), NEXT)
+        there = self._graph.spawn(self._list_there(target_name, few), NEXT) if _list_helps(work, names) else None
         if work.digest_tags is not None:
             listed = Tags(names or [], work.digest_tags)
         else:
             listed = await self._list(work, names)
             known = listed.digest_tags if isinstance(listed.digest_tags, frozenset) else None
             self._tell(TagsListed(work.name, tuple(listed.matching), known, listed.missing))
+            if there is None and _unknown(work, listed.matching[: work.at_most]) > MAX_ASKED:
+                there = self._graph.spawn(self._list_there(target_name, few), NEXT)
         opened = Opened(work, target_name, listed.digest_tags, await there if there else None, listed.seen)
         return opened, listed.matching
 
@@ -225,3 +231,21 @@ class Replication:
 
     def _ends(self, repository: Opened) -> bool:
         return self._stop.is_set() or self._enough.is_set() or not repository.work.lease.holds()
+
+
+def _list_helps(work: RepositoryWork, names: list[str] | None) -> bool:
+    """Whether to list the target before it is known what the source has, as far as names are not given.
+
+    It spares a look for what is trusted to be there if listed, and for what is not there. What was verified is looked
+    for, listed or not.
+    """
+    if names is None:
+        return bool(work.trusted) or not work.verified
+    if work.trusted:
+        return len(names) > 1
+    # Of a divided repository each part would list it all.
+    return work.digest_tags is None and _unknown(work, names) > MAX_ASKED
+
+
+def _unknown(work: RepositoryWork, tags: Sequence[str]) -> int:
+    return sum(tag not in work.verified for tag in tags)

@@ -2,6 +2,8 @@
 
 WINDOW_SECONDS = 0.5
 HOLD_SECONDS = 5.0
+# When most calls take longer, neither a registry's speed nor this machine's limits them.
+SLOW_SECONDS = 2.0
 # So many are always allowed: enough for registries nearby, which more would only make slower.
 FEWEST = 12
 # Twice as many must get so much more done, or they are too many.
@@ -12,10 +14,10 @@ class Width:
     """Twice as many for a while, from time to time; they stay if more gets done.
 
     Far registries answer many at once as soon as one; near ones, and this machine, have a limit. All times are
-    monotonic seconds.
+    monotonic seconds. One may be used by one graph after the other.
     """
 
-    def __init__(self, most: int, now: float) -> None:
+    def __init__(self, most: int, now: float = 0.0) -> None:
         self.now = min(most, FEWEST)
         self._most = most
         self._proven = self.now
@@ -29,6 +31,15 @@ class Width:
     def slack(self, now: float) -> None:
         """Not all that were allowed were made: what gets done then tells nothing."""
         self._begin(now)
+
+    def beat(self, now: float) -> bool:
+        """All that are allowed are under way. True when they take so long that more are allowed from now on."""
+        if self.now == self._most or now - self._since < SLOW_SECONDS or self._done >= self.now:
+            return False
+        self.now = self._proven = min(self._most, 2 * self.now)
+        self._best = 0.0
+        self._begin(now)
+        return True
 
     def done(self, now: float) -> bool:
         """One more is done. True when more are allowed from now on."""

@@ -22,6 +22,7 @@ from sync.replication.plan import list_repositories
 from sync.replication.run import ABANDON_SECONDS, TICK_SECONDS, Replication
 from sync.replication.spec import Spec
 from sync.replication.whereabouts import Hints
+from sync.replication.width import Width
 from sync.replication.work import Limits, RepositoryWork
 from sync.services import claims, outages, tasklog
 from sync.services.connect import limit_of, open_registry, reach
@@ -46,15 +47,20 @@ class _Time:
     Of a repository that is left in its midst both sides are asked again.
     """
 
-    def __init__(self, seconds: float, others_wait: Callable[[], bool]) -> None:
+    def __init__(self, seconds: float, others_wait: Callable[[], bool], crowded: Callable[[], bool] = never) -> None:
+        """crowded: whether somebody has no connection while we have some; costs nothing to ask."""
         self._seconds = seconds
         self._others_wait = others_wait
+        self._crowded = crowded
+        self._shortest = monotonic() + seconds
         self._ends = monotonic() + seconds
         self._latest = monotonic() + TURNS_AT_MOST * seconds
         self._is_up = False
 
     def is_up(self) -> bool:
         now = monotonic()
+        if now >= self._shortest and self._crowded():
+            self._is_up = True
         if not self._is_up and now >= self._ends:
             self._is_up = now >= self._latest or self._others_wait()
             self._ends = now + self._seconds
@@ -100,9 +106,11 @@ class Turn:
     def run(self, seconds: float) -> None:
         sides = self._instance("source"), self._instance("target")
         limits = [limit_of(side) for side in sides]
-        with held(limits, self._should_stop, settings.SLICE_SECONDS) as (from_source, to_target):
-            time = _Time(seconds, lambda: from_source.others_wait or to_target.others_wait or self._others_wait())
-            self._work(self._open(sides[0], "source", from_source), self._open(sides[1], "target", to_target), time)
+        # Whoever has the connections leaves at the end of a slice at the latest.
+        with held(limits, self._should_stop, 2 * settings.SLICE_SECONDS) as granted:
+            time = _Time(seconds, self._others_wait, lambda: any(one.others_wait for one in granted))
+            source = self._open(sides[0], "source", granted[0])
+            self._work(source, self._open(sides[1], "target", granted[1]), time)
 
     def _work(self, source: Registry, target: Registry, time: _Time) -> None:
         with closing(source.client), closing(target.client):
@@ -175,7 +183,8 @@ class Turn:
         target_id = self._task.target_id or 0
         limits = Limits(settings.REPOSITORIES_AT_ONCE, settings.RESOURCES_AT_ONCE, settings.CALLS_AT_ONCE)
         with shared_hints(target_id, kept_in_target(target_id)) as hints:
-            self._follow(Replication(source, target, self._spec, self._stop, limits, hints), time, source)
+            width = kept_width(self._task.source_id, target_id, settings.CALLS_AT_ONCE)
+            self._follow(Replication(source, target, self._spec, self._stop, limits, hints, width), time, source)
 
     def _follow(self, replication: Replication, time: _Time, source: Registry) -> None:
         with closing(replication.run(partial(self._take, time, source), self._should_stop)) as events:
@@ -273,3 +282,9 @@ def plan_repositories(part: TaskPart, spec: Spec, chosen: Mapping[str, Sequence[
 def kept_in_target(target_id: int) -> Hints:
     """Where a target keeps the digests that this process has seen there, for mounts in later slices and tasks."""
     return Hints()
+
+
+@lru_cache(maxsize=64)
+def kept_width(source_id: int | None, target_id: int, most: int) -> Width:
+    """How many calls at once were worth making between two instances, for the next slice of this process."""
+    return Width(most)

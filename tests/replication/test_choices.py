@@ -7,9 +7,10 @@ from sync.oci.client import Client
 from sync.oci.places import Endpoint
 from sync.registries import PlainRegistry
 from sync.replication.plan import list_repositories
+from sync.replication.work import Limits
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.replication import support
-from tests.replication.support import push, replicate, sign, spec
+from tests.replication.support import push, replicate, sign, some_image, spec
 from tests.support import Relay
 
 
@@ -118,3 +119,25 @@ def test_spelled_out_names_that_cannot_be_there_are_not_asked_for(namespace_, ex
         registry = PlainRegistry(Client(Endpoint(fake.url)))
         assert list(list_repositories(registry, spec(source_namespace=namespace_, repositories=expression))) == names
         assert fake.requests == []
+
+
+def test_what_was_seen_of_a_tag_long_before_its_turn_is_asked_again(source, target, namespace, judge, monkeypatch):
+    """Somebody pushes while it waits, and another task brings that: the older digest must not come after it."""
+    monkeypatch.setattr("sync.replication.resource.SEEN_SECONDS", 0)
+    name = f"{namespace}/web"
+    first, old, new = some_image(), some_image(), some_image()
+    push(source, name, "a", first)
+    push(source, name, "b", old)
+    push(target, name, "b", old)
+    pushed: list[str] = []
+    with Relay(source) as relay:
+
+        def meanwhile(request):
+            if not pushed:
+                pushed.extend(push(url, name, "b", new).digest for url in (source, target))
+            return relay.forward(request)
+
+        relay.script("GET", f"/v2/{name}/manifests/{first.digest}", meanwhile)
+        rule = {"source_namespace": namespace, "repositories": "web", "tags": "a|b", "overwrite": True}
+        replicate(relay.url, target, **rule, limits=Limits(8, 1, 8))
+    assert pushed and judge.digest(target, f"{name}:b") == new.digest

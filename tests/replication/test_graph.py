@@ -9,6 +9,7 @@ import pytest
 
 from sync.oci.errors import Cancelled
 from sync.replication.graph import NEXT, Gate, Graph, Node, Once, by_size
+from sync.replication.width import Width
 from tests.support import wait_until
 
 TEN = 10
@@ -20,7 +21,7 @@ class Refused(Exception):
 
 @pytest.fixture
 def graph():
-    graph = Graph(2)
+    graph = Graph(Width(2))
     yield graph
     graph.close()
 
@@ -80,7 +81,7 @@ def test_a_failure_lets_the_next_one_try(graph):
 
 
 def test_those_that_wait_hold_no_thread():
-    graph = Graph(1)
+    graph = Graph(Width(1))
     gate, order = graph.node(), list[str]()
 
     async def wait(number: int) -> None:
@@ -100,7 +101,7 @@ def test_those_that_wait_hold_no_thread():
 
 
 def test_what_is_ready_goes_by_rank_the_biggest_first():
-    graph, order, free = Graph(1), list[str](), threading.Event()
+    graph, order, free = Graph(Width(1)), list[str](), threading.Event()
 
     async def hold() -> None:
         free.wait(10)
@@ -170,7 +171,7 @@ def test_sleeping_takes_its_time_and_no_thread(graph):
 
 
 def test_a_closed_graph_begins_nothing_and_its_threads_go():
-    graph, free, begun = Graph(1, "closing"), threading.Event(), list[str]()
+    graph, free, begun = Graph(Width(1), "closing"), threading.Event(), list[str]()
 
     async def hold() -> None:
         begun.append("hold")

@@ -62,28 +62,52 @@ def test_while_not_all_are_used_nothing_is_tried():
     assert width.now == FEWEST
 
 
+def test_where_calls_take_long_more_are_made_although_none_has_ended():
+    width = Width(32)
+    width.slack(0.0)
+    assert [width.beat(now) for now in (1.0, 1.9, 2.1)] == [False, False, True]
+    assert width.now == 24
+    assert [width.beat(now) for now in (3.0, 4.2, 9.0)] == [False, True, False]
+    assert width.now == 32
+
+
+def test_a_thread_that_cannot_be_started_takes_no_place(monkeypatch):
+    graph, done = Graph(Width(1)), list[int]()
+
+    async def note(number: int) -> None:
+        done.append(number)
+
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError):
+        graph.spawn(note(1))
+    monkeypatch.setattr(threading.Thread, "start", start)
+    graph.spawn(note(2))
+    wait_until(lambda: done == [1, 2], 10, "both being done")
+    graph.close()
+
+
 @pytest.fixture
-def told(monkeypatch):
-    """What the width of graphs is, as the test tells it."""
+def told():
+    """A width as the test tells it."""
 
-    class Told:
-        now, wider = 2, False
-
-        def __init__(self, most: int, now: float) -> None:
-            pass
+    class Told(Width):
+        wider = False
 
         def done(self, now: float) -> bool:
-            return Told.wider
+            return self.wider
 
-        def slack(self, now: float) -> None:
-            pass
-
-    monkeypatch.setattr("sync.replication.graph.Width", Told)
-    return Told
+    width = Told(8)
+    width.now = 2
+    return width
 
 
 def test_a_graph_keeps_to_the_width_also_when_it_changes(told):
-    graph, gates, inside = Graph(8), [threading.Event() for _ in range(12)], set[int]()
+    graph, gates, inside = Graph(told), [threading.Event() for _ in range(12)], set[int]()
 
     async def stay(number: int) -> None:
         inside.add(number)

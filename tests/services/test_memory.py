@@ -149,6 +149,25 @@ def test_a_quick_check_trusts_a_list_of_tags_that_the_rule_names(rule, quickly, 
         assert (heads(relay), len(relay.received("GET", f"/v2/{namespace}/web/tags/list"))) == (0, 1)
 
 
+def test_the_target_is_listed_only_where_that_spares_looking(rule, quickly, namespace, source, target):
+    """In full, what was verified is looked for all the same: a list would be one question more."""
+    push(source, f"{namespace}/web", "v1", some_image())
+    with Relay(target) as relay:
+        through(relay, rule.target)
+
+        def lists() -> int:
+            found = len(relay.received("GET", f"/v2/{namespace}/web/tags/list"))
+            relay.requests.clear()
+            return found
+
+        assert (run(rule).copied, lists()) == (1, 1)
+        assert (run(rule).unchanged, lists()) == (1, 0)
+        assert (quickly().unchanged, lists()) == (1, 1)
+        for number in range(21):
+            push(source, f"{namespace}/web", f"v2.{number}", some_image())
+        assert (run(rule).copied, lists()) == (21, 1)
+
+
 def test_a_quick_check_sees_what_the_source_has_now(rule, quickly, namespace, source, target, judge):
     rule.overwrite = True
     rule.save()

@@ -25,6 +25,7 @@ NOT_IN_THE_FILE = {
         "healthy",
         "health_reason",
         "latency_ms",
+        "password_set_at",
         "down_since",
         "down_reason",
         "next_try_at",

@@ -44,3 +44,21 @@ def test_a_turn_that_is_over_stays_over(clock):
     clock[0] = 125
     assert time.is_up()
     assert answers == [False]
+
+
+def test_who_has_no_connection_is_seen_as_soon_as_the_turn_has_lasted_its_time(clock):
+    crowded = [False]
+    time = turn._Time(10, lambda: False, lambda: crowded[0])
+    crowded[0], clock[0] = True, 109
+    assert not time.is_up()
+    crowded[0], clock[0] = False, 113
+    assert not time.is_up()
+    crowded[0], clock[0] = True, 114
+    assert time.is_up()
+
+
+def test_what_a_worker_found_out_about_two_instances_is_kept_for_its_next_turn():
+    known = turn.kept_width(991, 992, 32)
+    known.beat(1000.0)
+    assert turn.kept_width(991, 992, 32).now == 24
+    assert turn.kept_width(991, 993, 32).now == turn.kept_width(991, 992, 16).now == 12
