@@ -177,3 +177,14 @@ def test_repositories_at_the_top_level_are_not_those_below_it(rule, namespace, s
         f"{namespace}-web:v1": What.MISSING,
         f"{namespace}/{namespace}-old:v1": What.EXTRA,
     }
+
+
+def test_names_of_several_parts_that_arrive_at_the_top_level_are_extra_as_well(rule, namespace, source, target):
+    image = some_image()
+    # No part twice: the registry's storage in memory lists nothing any more once it holds a/a/b.
+    rule.target_namespace, rule.repositories = "/", f"top-{namespace}/.*"
+    push(source, f"{namespace}/top-{namespace}/web", "v1", image)
+    push(target, f"top-{namespace}/web", "v1", image)
+    push(target, f"top-{namespace}/old", "v1", image)
+    found, step = check(rule)
+    assert names(found) == {f"top-{namespace}/old:v1": What.EXTRA} and step.progress.equal == 1

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sync.models import SyncRule
 from sync.oci.errors import Cancelled, Denied, NotFound, OciError, TooManyRequests, Unauthorized
-from sync.oci.reference import in_namespace, join_namespace
+from sync.oci.reference import NAMESPACE_TOP
 from sync.registries import Registry
 from sync.replication.plan import Action, Tags, find_tags, list_repositories
 from sync.services.connect import reach
@@ -97,20 +97,23 @@ class Comparing:
                 known = set(self._names())
                 try:
                     self._allow_time()
-                    listed = self._target.repositories(self._spec.target_namespace)
-                    self._kept.others = sorted(set(self._as_in_source(listed)) - known)
+                    self._kept.others = sorted(set(self._as_in_source(self._listed_there())) - known)
                 except OciError as error:
                     self._kept.others = None
                     self._step.others_problem = str(self._told(late(error)))
                     return []
         return self._kept.others
 
+    def _listed_there(self) -> Iterator[str]:
+        """What lies where the rule writes. At the top level names of several parts arrive, too."""
+        at = self._spec.target_namespace
+        return self._target.client.catalog() if at == NAMESPACE_TOP else self._target.repositories(at)
+
     def _as_in_source(self, listed: Iterable[str]) -> Iterator[str]:
         """Of names of the target: those that the rule could have made. Its own source is none of them."""
         for name in listed:
-            rest = in_namespace(name, self._spec.target_namespace)
-            from_ = join_namespace(self._spec.source_namespace, rest or "")
-            if rest and self._spec.selects(from_) and not (self._spec.same_instance and self._spec.selects(name)):
+            from_ = self._spec.source_repository(name)
+            if from_ and not (self._spec.same_instance and self._spec.selects(name)):
                 yield from_
 
     def _is_over(self) -> bool:
