@@ -76,7 +76,16 @@ addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(
 // A link whose answer goes into the dialog opens it. (What the way back restores has no target.)
 document.addEventListener("htmx:afterSwap", (event) => {
   const { target } = event.detail;
-  if (target?.id === "dialog" && !target.open) target.showModal();
+  if (target?.id !== "dialog" || target.open) return;
+  const opener = document.activeElement;
+  target.showModal();
+  // The opener may have been exchanged by a poll, or be gone with its row.
+  target.addEventListener("close", () => {
+    if (opener.isConnected) return;
+    const heading = document.querySelector("main h1");
+    heading.tabIndex = -1;
+    (byId(opener.id) ?? heading).focus();
+  }, { once: true });
 });
 
 document.addEventListener("click", (event) => {
@@ -96,6 +105,11 @@ document.addEventListener("keydown", (event) => {
     popover.open = false;
     popover.querySelector("summary").focus();
   }
+});
+
+document.addEventListener("focusout", (event) => {
+  const popover = event.relatedTarget && event.target.closest("details[data-popover][open]");
+  if (popover && !popover.contains(event.relatedTarget)) popover.open = false;
 });
 
 // Up and down among the instances.
@@ -176,6 +190,7 @@ function tell(words) {
 
 for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(name, (event) => {
+    if (event.detail.elt.matches?.("form.form")) unsaved = true;
     if (isLive(event)) count(true);
     else tell(`Not done: ${event.detail.xhr.status ? `the console answered ${event.detail.xhr.status}` : "the console cannot be reached"}. Reload the page and try again.`);
   });

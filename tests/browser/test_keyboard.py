@@ -121,3 +121,25 @@ def test_where_is_it_answers_from_the_header_of_any_page(page: Page) -> None:
     page.locator("#ref").fill("Prod Web")
     page.get_by_role("button", name="Look up").click()
     expect(page.get_by_role("alert")).to_contain_text("is not a")
+
+
+def test_a_dialog_gives_the_focus_back_also_when_its_opener_is_gone(page: Page) -> None:
+    page.goto(RULES)
+    opener = page.get_by_role("link", name=re.compile("Delete")).first
+    for gone in (False, True):
+        opener.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        if gone:
+            page.locator("tbody").evaluate("rows => rows.replaceChildren()")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        expect(page.get_by_role("heading", level=1) if gone else opener).to_be_focused()
+
+
+def test_what_was_done_is_said_in_view(page: Page) -> None:
+    page.goto(RULES)
+    page.set_viewport_size({"width": 1280, "height": 300})
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    page.evaluate("tell('Not done.')")
+    expect(page.get_by_text("Not done.")).to_be_in_viewport(ratio=1)
