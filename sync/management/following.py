@@ -88,11 +88,11 @@ class FollowingCommand(BaseCommand):
             if task.status == Status.WAITING:
                 self.stdout.write(f"{told['rule']}: task {task.pk} is queued")
                 continue
+            where = " in {repositories} repositories".format(**told) if told["repositories"] is not None else ""
             self.stdout.write(
-                "{rule}: task {id} {status}, {planned} resources in {repositories} repositories: {copied} copied, "
-                "{unchanged} unchanged, {conflict} conflicts, {failed} failed, {bytes} bytes in {seconds} s".format(
-                    **told
-                )
+                f"{told['rule']}: task {task.pk} {task.status}, {task.planned} resources{where}: "
+                "{copied} copied, {unchanged} unchanged, {conflict} conflicts, {failed} failed, "
+                "{bytes} bytes in {seconds} s".format(**told)
             )
             for line in _failures(task):
                 self.stdout.write(f"  {line}")

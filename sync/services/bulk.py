@@ -163,5 +163,6 @@ def summary(task: SyncTask) -> dict[str, Any]:
         "conflict": task.conflict,
         "failed": task.failed,
         "bytes": task.moved_bytes,
+        "reason": task.reason,
         "seconds": round(spent.total_seconds(), 3) if spent else 0.0,
     }

@@ -23,6 +23,7 @@ from django.db.models.functions import Now
 
 from sync.models import OPEN, Status, SyncTask, TaskPart, TaskRepository, TaskResource
 from sync.oci.errors import OciError
+from sync.services import tasklog
 
 MAX_LOST_OWNERS = 3
 CHUNK = 500
@@ -252,6 +253,7 @@ def failure_fields(error: OciError) -> dict[str, Any]:
 def give_up(task: SyncTask, error: OciError) -> None:
     """Everything of the task that waits fails."""
     SyncTask.objects.filter(pk=task.pk).update(reason=str(error))
+    tasklog.say(task, tasklog.ERROR, str(error))
     fail(TaskPart.objects.filter(task=task, claim=""), error)
 
 

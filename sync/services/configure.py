@@ -21,6 +21,7 @@ def save_instance(instance: Instance, password: str | None) -> None:
     if password is not None:
         instance.password = password
         instance.password_set_at = timezone.now() if password else None
+    instance.checked_at, instance.healthy, instance.health_reason, instance.latency_ms = None, None, "", None
     instance.save()
     # What waits for it tries at once whether the change has helped.
     outages.came_back(instance)

@@ -15,6 +15,7 @@ from sync.oci.errors import OciError
 
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(minutes=15)
+TOLD_AGAIN = timedelta(minutes=5)
 
 
 def may_ask(instance: Instance) -> bool:
@@ -39,6 +40,13 @@ def came_back(instance: Instance) -> None:
     """It answers, or somebody changed how it is reached."""
     down = Q(down_since=None, next_try_at=None)
     Instance.objects.filter(~down, pk=instance.pk).update(down_since=None, next_try_at=None, down_reason="")
+
+
+def works(instance: Instance) -> None:
+    """It took our credential just now. Told once in a while: what a test of the connection found is older then."""
+    now = timezone.now()
+    told = Q(healthy=True, checked_at__gt=now - TOLD_AGAIN)
+    Instance.objects.filter(~told, pk=instance.pk).update(healthy=True, health_reason="", checked_at=now)
 
 
 def _next_try(instance: Instance) -> datetime:

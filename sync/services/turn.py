@@ -154,6 +154,8 @@ class Turn:
             outages.went_down(instance, error)
             raise Away(str(error)) from None
         outages.came_back(instance)
+        if refusal is None:
+            outages.works(instance)
         first = registry.client.side == "source" and self._task.repository_count is None
         if first and isinstance(refusal, Unauthorized) and instance.username:
             tasklog.say(self._task, tasklog.WARNING, f"{refusal} What is public may be copied all the same.")

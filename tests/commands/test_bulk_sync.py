@@ -17,7 +17,7 @@ from tests.support import Relay, wait_until
 pytestmark = pytest.mark.django_db
 
 NUMBERS = ["repositories", "planned", "copied", "unchanged", "conflict", "failed"]
-KEYS = ["id", "rule", "status", "check", *NUMBERS, "bytes", "seconds"]
+KEYS = ["id", "rule", "status", "check", *NUMBERS, "bytes", "reason", "seconds"]
 
 
 def bulk_sync(*words):

@@ -6,11 +6,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.template.defaultfilters import filesizeformat
 
+from demo.registries import free_port
 from sync.models import SyncTask
 from sync.services.preview import WORDS
 from tests.commands.test_bulk_sync import bulk_sync
 from tests.fakes.registry import Answer
 from tests.replication.support import push, some_image, some_index
+from tests.services.support import make_instance, make_rule
 from tests.support import Relay, htpasswd
 
 pytestmark = pytest.mark.django_db
@@ -71,9 +73,10 @@ def test_a_dry_run_without_a_source_is_status_1(rule, source):
         pass
     rule.source.url = gone.url
     rule.source.save()
-    code, out, err = bulk_sync("--all", "--dry-run", "--json")
-    assert (code, out) == (1, "")
-    assert "guangzhou/everything: Source guangzhou" in err
+    code, out, _ = bulk_sync("--all", "--dry-run", "--json")
+    (plan,) = json.loads(out)["plans"]
+    assert (code, plan["rule"], plan["resources"]) == (1, "guangzhou/everything", [])
+    assert plan["reason"].startswith("Source guangzhou: cannot reach the registry")
 
 
 def test_a_dry_run_with_a_refused_password_is_status_1(rule, namespace, source, start_registry):
@@ -82,13 +85,43 @@ def test_a_dry_run_with_a_refused_password_is_status_1(rule, namespace, source, 
     rule.target.username, rule.target.password = "robot", "hunter2"
     rule.target.save()
     code, out, err = bulk_sync("--all", "--dry-run", "--json")
-    assert (code, out) == (1, "")
-    assert "guangzhou/everything: Target frankfurt: cannot reach the registry" in err
-    assert "user name and password" in err
-    assert "hunter2" not in err
+    (plan,) = json.loads(out)["plans"]
+    assert (code, plan["rule"], plan["resources"]) == (1, "guangzhou/everything", [])
+    assert plan["reason"].startswith("Target frankfurt: cannot reach the registry")
+    assert "user name and password" in plan["reason"]
+    assert "hunter2" not in out + err
 
 
 def test_a_quick_dry_run_is_refused():
     with pytest.raises(CommandError, match="leave out --quick") as refusal:
         call_command("bulk_sync", "--all", "--dry-run", "--quick")
     assert refusal.value.returncode == 2
+
+
+def test_a_rule_of_which_a_side_is_away_is_told_beside_the_others(rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    dead = make_instance("dead", f"http://127.0.0.1:{free_port()}")
+    make_rule(rule.source, dead, name="to-dead", source_namespace=namespace)
+    code, out, _ = bulk_sync("--all", "--dry-run", "--json")
+    plans = {plan["rule"]: plan for plan in json.loads(out)["plans"]}
+    assert code == 1
+    assert (plans["guangzhou/everything"]["copy"], plans["guangzhou/everything"]["reason"]) == (1, "")
+    assert plans["guangzhou/to-dead"]["reason"].startswith("Target dead: cannot reach the registry")
+    assert plans["guangzhou/to-dead"]["bytes_at_most"] is None
+    code, out, _ = bulk_sync("--all", "--dry-run")
+    assert (
+        code == 1
+        and "1 new" in out
+        and "guangzhou/to-dead -> dead (region-of-dead): cannot be told: Target dead" in out
+    )
+
+
+def test_a_task_that_could_not_begin_says_why_and_counts_no_repositories(rule):
+    rule.source.url = f"http://127.0.0.1:{free_port()}"
+    rule.source.save()
+    code, out, _ = bulk_sync("--all", "--foreground", "--json")
+    (told,) = json.loads(out)["tasks"]
+    assert (code, told["status"], told["repositories"]) == (1, "failed", None)
+    assert told["reason"].startswith("Source guangzhou: cannot reach the registry")
+    code, out, _ = bulk_sync("--all", "--foreground")
+    assert code == 1 and "failed, 0 resources: 0 copied" in out and "cannot reach the registry" in out

@@ -11,6 +11,7 @@ from sync.models import Instance, LogLine, Status, SyncTask, TaskPart, TaskResou
 from sync.services import outages
 from sync.services.configure import save_instance
 from sync.services.connect import test_connection as try_connection
+from sync.services.execute import run_slice
 from sync.services.trigger import stop_task
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.replication.support import push, some_image
@@ -219,3 +220,32 @@ def test_a_task_that_waits_for_an_instance_is_stopped_at_once(rule):
     work(task)
     assert stop_task(task)
     assert (task.status, task.parts.count()) == (Status.STOPPED, 0)
+
+
+@pytest.mark.parametrize("before", [None, False])
+def test_a_task_that_works_tells_the_health_of_its_instances(before, rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    Instance.objects.update(healthy=before, health_reason="Once it was refused.")
+    work(open_here(rule))
+    assert set(Instance.objects.values_list("healthy", "health_reason")) == {(True, "")}
+    told = timezone.now() - timedelta(minutes=1)
+    Instance.objects.update(checked_at=told)
+    work(open_here(rule))
+    assert set(Instance.objects.values_list("checked_at", flat=True)) == {told}
+
+
+def test_what_was_found_before_an_instance_was_changed_says_nothing_any_more(rule):
+    Instance.objects.filter(pk=rule.target.pk).update(healthy=False, health_reason="Refused.", latency_ms=3)
+    rule.target.refresh_from_db()
+    save_instance(rule.target, None)
+    rule.target.refresh_from_db()
+    assert (rule.target.healthy, rule.target.health_reason, rule.target.checked_at) == (None, "", None)
+
+
+def test_why_a_task_failed_as_a_whole_stands_in_its_log_as_an_error(rule):
+    rule.source.url = nobody_there()
+    rule.source.save()
+    task = open_here(rule)
+    run_slice(task)
+    (said,) = LogLine.objects.filter(task=task, level=LogLine.Level.ERROR)
+    assert said.message == task.reason and "Source guangzhou" in said.message

@@ -61,23 +61,28 @@ class Command(FollowingCommand):
             sys.exit(code)
 
     def _preview(self, orders: Sequence[bulk.Order], as_json: bool) -> int:
-        plans = []
+        """A rule of which a side is away is told among the others."""
+        plans, failed = [], False
         for order in orders:
             try:
                 planned = list(preview.plan(order.rule, order.selection))
-                plans.append((order, planned, weigh(order.rule, planned)))
+                volume, reason = weigh(order.rule, planned), ""
             except (OciError, CredentialKeyMissing) as error:
-                raise CommandError(f"{order.rule}: {error}", returncode=bulk.EXIT_FAILED) from None
+                planned, volume, reason = [], Volume(), str(error)
+            failed = failed or bool(reason) or any(one.error for one in planned)
+            plans.append((order, planned, volume, reason))
         with self.heard_to_the_end():
             if as_json:
                 self.stdout.write(json.dumps({"plans": [_plan_as_json(*plan) for plan in plans]}))
             else:
                 for plan in plans:
                     self._print_plan(*plan)
-        failed = any(one.error for _, planned, _ in plans for one in planned)
         return bulk.EXIT_FAILED if failed else bulk.EXIT_FULFILLED
 
-    def _print_plan(self, order: bulk.Order, planned: Sequence[preview.Planned], volume: Volume) -> None:
+    def _print_plan(self, order: bulk.Order, planned: Sequence[preview.Planned], volume: Volume, reason: str) -> None:
+        if reason:
+            self.stdout.write(f"{order.rule} -> {order.rule.target}: cannot be told: {reason}")
+            return
         told = "; ".join(filter(None, (preview.counted(planned) or "nothing matches", str(volume))))
         self.stdout.write(f"{order.rule} -> {order.rule.target}: {told}")
         for one in planned:
@@ -85,13 +90,14 @@ class Command(FollowingCommand):
             self.stdout.write(f"  {one.repository}:{one.tag} -> {one.target_repository}:{one.tag}  {words}")
 
 
-def _plan_as_json(order: bulk.Order, planned: Sequence[preview.Planned], volume: Volume) -> dict[str, Any]:
-    """bytes_at_most: null where a manifest could not be read."""
+def _plan_as_json(order: bulk.Order, planned: Sequence[preview.Planned], volume: Volume, reason: str) -> dict[str, Any]:
+    """bytes_at_most: null where a manifest could not be read. reason: why nothing can be told, else blank."""
     return {
         "rule": str(order.rule),
         "target": order.rule.target.name,
         **preview.counts(planned),
-        "bytes_at_most": volume.bytes if volume.is_complete else None,
+        "bytes_at_most": volume.bytes if volume.is_complete and not reason else None,
+        "reason": reason,
         "resources": [
             {
                 "repository": one.repository,
