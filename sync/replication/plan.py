@@ -96,9 +96,12 @@ def taking_names(operation: str) -> Iterator[None]:
         raise OciError(str(error), operation=operation, hint="Compare the namespaces of the rule.") from None
 
 
-def list_tags(source: Client, spec: Spec, repository: str) -> Tags:
-    """The tags of one repository, sorted. A repository that is not there has none. Raises OciError."""
-    matching: list[str] = []
+def list_tags(source: Client, spec: Spec, repository: str, matching: list[str] | None = None) -> Tags:
+    """The tags of one repository, sorted. A repository that is not there has none. Raises OciError.
+
+    matching: takes those that match while they are listed, for who may give up before the end.
+    """
+    matching = [] if matching is None else matching
     digest_tags: set[str] = set()
     try:
         with taking_names(f"list the tags of {repository}"):

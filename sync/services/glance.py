@@ -1,11 +1,11 @@
 """A look at what a rule would do, for the form in which it is written: within seconds, the first tags in full."""
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TooLate
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import islice
 from time import monotonic
 from typing import Any
 
@@ -24,11 +24,13 @@ from sync.services.spec import spec_of_rule
 from sync.services.volume import Volume, blobs_of, moving, volume_of
 
 BOX_SECONDS = 3.0
-# Listing ends here, so that some time is left to compare.
+# Listing ends here, so that some time is left to compare; half of it is for the names of the repositories.
 LISTING_SECONDS = 2.0
 CALLS_AT_ONCE = 16
 LINES = 20
 COMPARED = 200
+# Of so many artifacts the manifests are read: a registry may count each as a pull.
+WEIGHED = 40
 OVERLAPS = 3
 # An older listing says so.
 STALE = timedelta(minutes=2)
@@ -48,6 +50,7 @@ class Glance:
     unlisted: list[Planned] = field(default_factory=list)
     volume: Volume = field(default_factory=Volume)
     overlaps: list[Overlap] = field(default_factory=list)
+    overlaps_known: bool = True
 
     @property
     def lines(self) -> list[Planned]:
@@ -86,26 +89,34 @@ class Box:
     def __init__(self) -> None:
         self._began = monotonic()
         self.ended = False
-        self._pool = ThreadPoolExecutor(CALLS_AT_ONCE, "glance")
 
     def is_over(self) -> bool:
-        return self.ended or monotonic() - self._began >= BOX_SECONDS
+        return self.ended or self.left(BOX_SECONDS) <= 0
+
+    def left(self, seconds: float) -> float:
+        """Until so many seconds after the beginning."""
+        return self._began + seconds - monotonic()
 
     def each(self, call: Callable[[Any], Any], items: Iterable[Any], seconds: float) -> Iterator[tuple[Any, Any]]:
-        """Items with their results, in order, as far as they are there so many seconds after the beginning."""
-        begun: list[tuple[Any, Future[Any]]] = [(item, self._pool.submit(call, item)) for item in items]
+        """Items with their results, as these come, as far as they are there so many seconds after the beginning.
+
+        Few wait for a thread: to hand over all of many items takes longer than there is time. What is late ends with
+        the box and keeps its thread until then, none of the next calls'.
+        """
+        rest, pending = iter(items), dict[Future[Any], Any]()
+        pool = ThreadPoolExecutor(CALLS_AT_ONCE, "glance")
         try:
-            for item, future in begun:
-                yield item, future.result(max(0.0, self._began + seconds - monotonic()))
-        except (TooLate, Cancelled):
+            while (left := self.left(seconds)) > 0:
+                pending |= {pool.submit(call, item): item for item in islice(rest, 2 * CALLS_AT_ONCE - len(pending))}
+                done = wait(pending, left, FIRST_COMPLETED).done
+                if not done:
+                    return
+                for future in done:
+                    yield pending.pop(future), future.result()
+        except Cancelled:
             return
         finally:
-            for _, future in begun:
-                future.cancel()
-
-    def end(self) -> None:
-        self.ended = True
-        self._pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def look(
@@ -127,7 +138,9 @@ def look(
         pairs = _list(seen, box, sides[0], spec)
         if has_target:
             arriving = ((name, spec.target_repository(name), tag) for name, tag in pairs)
-            seen.overlaps = overlaps(rule, arriving, others) if others is not None else []
+            if others is not None:
+                found = overlaps(rule, arriving, others, lambda: box.left((LISTING_SECONDS + BOX_SECONDS) / 2) <= 0)
+                seen.overlaps, seen.overlaps_known = found or [], found is not None
             sides.append(opened(rule.target, "target"))
             _compare(seen, box, sides, spec, pairs[:COMPARED])
         else:
@@ -135,7 +148,7 @@ def look(
     except (OciError, CredentialKeyMissing) as error:
         setattr(seen, "target_problem" if len(sides) == 2 or seen.tags else "problem", str(error))
     finally:
-        box.end()
+        box.ended = True
         for side in sides:
             side.client.abort()
             side.client.close()
@@ -150,34 +163,34 @@ def _alone(spec: Spec, repository: str, tag: str) -> Planned:
 def _list(seen: Glance, box: Box, source: Side, spec: Spec) -> list[tuple[str, str]]:
     """The (repository, tag) pairs that match, as far as they are listed in time. Raises OciError."""
     names: list[str] = []
+    tags: dict[str, list[str]] = {}
 
     def list_names(_: None) -> bool:
         for name in list_repositories(source.registry, spec):
             names.append(name)
         return True
 
-    all_named = any(done for _, done in box.each(list_names, [None], LISTING_SECONDS))
-    wanted = list(names)
-    pairs, listed = [], 0
-    for repository, found in box.each(partial(_tags, source, spec), wanted, LISTING_SECONDS):
-        listed += 1
-        if isinstance(found, OciError):
-            seen.unlisted.append(Planned(repository, spec.target_repository(repository), "", None, found))
-        elif found:
-            seen.repositories += 1
-            pairs += [(repository, tag) for tag in found]
-    seen.tags = len(pairs)
-    seen.complete = all_named and listed == len(wanted)
+    def list_matching(repository: str) -> OciError | None:
+        try:
+            list_tags(source.client, spec, repository, tags[repository])
+        except Cancelled:
+            raise
+        except OciError as error:
+            return error
+        return None
+
+    all_named = any(done for _, done in box.each(list_names, [None], LISTING_SECONDS / 2))
+    tags.update((name, []) for name in list(names))
+    listed = dict(box.each(list_matching, tags, LISTING_SECONDS))
+    # What was not listed to its end counts as far as it came.
+    found = {name: sorted(tags[name]) for name in tags if not listed.get(name)}
+    seen.unlisted = [
+        Planned(name, spec.target_repository(name), "", None, listed[name]) for name in tags if listed.get(name)
+    ]
+    pairs = [(name, tag) for name in found for tag in found[name]]
+    seen.repositories, seen.tags = sum(map(bool, found.values())), len(pairs)
+    seen.complete = all_named and len(listed) == len(tags)
     return pairs
-
-
-def _tags(source: Side, spec: Spec, repository: str) -> list[str] | OciError:
-    try:
-        return list_tags(source.client, spec, repository).matching
-    except Cancelled:
-        raise
-    except OciError as error:
-        return error
 
 
 def _compare(seen: Glance, box: Box, sides: list[Side], spec: Spec, pairs: list[tuple[str, str]]) -> None:
@@ -188,12 +201,11 @@ def _compare(seen: Glance, box: Box, sides: list[Side], spec: Spec, pairs: list[
         seen.target_problem = "The target did not answer in time."
         return
     planner = Planner(source, target, spec)
-    done = box.each(lambda pair: decide(planner, spec, *pair), pairs, BOX_SECONDS)
-    for place, (_, planned) in enumerate(done):
+    for place, planned in box.each(lambda place: decide(planner, spec, *pairs[place]), range(len(pairs)), BOX_SECONDS):
         seen.compared[place] = planned
     moves = moving(seen.compared)
     seen.volume = volume_of(moves, whole=seen.complete and _all_told(seen), described=spec.with_referrers)
-    seen.volume.fill(box.each(partial(blobs_of, source.contents_of), moves, BOX_SECONDS))
+    seen.volume.fill(box.each(partial(blobs_of, source.contents_of), moves[:WEIGHED], BOX_SECONDS))
 
 
 def _all_told(seen: Glance) -> bool:

@@ -3,16 +3,20 @@
 Within one rule no two repositories arrive under one name: Spec.source_repository.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 
 from django.db.models import QuerySet
 
 from sync.models import SyncRule
+from sync.oci.reference import NAMESPACE_TOP, namespaces_of
+from sync.replication.pattern import Pattern
 from sync.services.spec import spec_of_rule
 
-# So many names are looked at; a rule that writes to none of them is not found.
+# So many tags are looked at; a rule that writes to none of them is not found.
 NAMES = 5000
 
 
@@ -33,20 +37,54 @@ class Overlap:
         return len(self.names) - 1
 
 
-def overlaps(rule: SyncRule, arriving: Iterable[tuple[str, str, str]], others: QuerySet[SyncRule]) -> list[Overlap]:
-    """Which of the other enabled rules may bring one of the tags that arrive, too.
+def overlaps(
+    rule: SyncRule,
+    arriving: Iterable[tuple[str, str, str]],
+    others: QuerySet[SyncRule],
+    is_over: Callable[[], bool] = lambda: False,
+) -> list[Overlap] | None:
+    """Which of the other enabled rules may bring one of the tags that arrive, too; None when the time was over before.
 
     arriving: (source repository, target repository, tag).
     """
-    rows = list(islice(arriving, NAMES))
+    arrivals = Arrivals(islice(arriving, NAMES))
     rivals = others.filter(enabled=True, target=rule.target_id).exclude(pk=rule.pk)
-    found = (_compare(rule, other, rows) for other in rivals.select_related("source", "target").order_by("name", "pk"))
+    found = []
+    for other in rivals.select_related("source", "target").order_by("name", "pk").iterator():
+        if is_over():
+            return None
+        if names := arrivals.below(other.target_namespace or other.source_namespace):
+            found.append(_compare(rule, other, names, arrivals))
     return [overlap for overlap in found if overlap.names]
 
 
-def _compare(rule: SyncRule, other: SyncRule, rows: list[tuple[str, str, str]]) -> Overlap:
+class Arrivals:
+    """What arrives: for each repository of the target the one that it comes from, and its tags."""
+
+    def __init__(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        self.origins: dict[str, str] = {}
+        self._tags: dict[str, list[str]] = defaultdict(list)
+        for repository, arrived, tag in rows:
+            self.origins[arrived] = repository
+            self._tags[arrived].append(tag)
+        self._below: dict[str, list[str]] = defaultdict(list)
+        for arrived in self.origins:
+            for namespace in {NAMESPACE_TOP, *namespaces_of([arrived])}:
+                self._below[namespace].append(arrived)
+        # Many rules have the same expressions.
+        self.has_any = cache(self._has_any)
+
+    def below(self, namespace: str) -> list[str]:
+        """The repositories that a rule may write whose target namespace this is; at the top level, any."""
+        return self._below.get(namespace, [])
+
+    def _has_any(self, arrived: str, tags: Pattern) -> bool:
+        return any(map(tags.matches, self._tags[arrived]))
+
+
+def _compare(rule: SyncRule, other: SyncRule, names: list[str], arrivals: Arrivals) -> Overlap:
     spec = spec_of_rule(other)
-    origins = {arrived: spec.source_repository(arrived) for _, arrived, _ in rows}
-    both = {arrived: repository for repository, arrived, tag in rows if origins[arrived] and spec.tags.matches(tag)}
-    same = other.source_id == rule.source_id and all(origins[arrived] == both[arrived] for arrived in both)
-    return Overlap(other, list(both), same)
+    origins = {name: spec.source_repository(name) for name in names}
+    both = [name for name in names if origins[name] and arrivals.has_any(name, spec.tags)]
+    same = other.source_id == rule.source_id and all(origins[name] == arrivals.origins[name] for name in both)
+    return Overlap(other, both, same)

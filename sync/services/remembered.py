@@ -54,10 +54,14 @@ class RememberingClient(Client):
 
     def tags(self, repository: str) -> Iterator[str]:
         if repository not in self.known.tags:
-            found = tuple(super().tags(repository))
+            names = []
+            for name in super().tags(repository):
+                names.append(name)
+                yield name
             with self.lock:
-                self.known.tags[repository] = found
-        yield from self.known.tags[repository]
+                self.known.tags[repository] = tuple(names)
+        else:
+            yield from self.known.tags[repository]
 
     def head_manifest(self, repository: str, reference: str) -> Descriptor | None:
         key = (repository, reference)
