@@ -20,6 +20,8 @@ NAME_ERRORS = {
 # Whoever changes one of these decides who can read the password.
 ROUTE = ("url", "proxy", "ca_certificate", "allow_plain_http")
 EXPRESSIONS = ("repositories", "exclude_repositories", "tags", "exclude_tags")
+# What the preview of a rule does not depend on.
+NOT_PREVIEWED = ("name", "description", "sync_now", "parallelism")
 LIMITS = ("connect_timeout", "read_timeout", "max_connections")
 MEGABYTE = 1_000_000
 
@@ -242,6 +244,14 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
         self._offer_namespaces(namespaces)
         for name in EXPRESSIONS:
             self.fields[name].widget.attrs.update({"class": "code", "spellcheck": "false", "autocapitalize": "off"})
+        self._mark_previewed()
+
+    def _mark_previewed(self) -> None:
+        """By these classes the preview knows what to listen to: while something is typed, or when it is chosen."""
+        for name in self.fields.keys() - set(NOT_PREVIEWED):
+            widget = self.fields[name].widget
+            mark = "previewed-chosen" if isinstance(widget, forms.Select | forms.CheckboxInput) else "previewed-typed"
+            widget.attrs["class"] = f"{widget.attrs.get('class', '')} {mark}".strip()
 
     def _offer_targets(self, targets: QuerySet[Instance]) -> None:
         target = cast(InstanceChoice, self.fields["target"])

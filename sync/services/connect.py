@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from threading import Timer
 from time import monotonic
 
 from django.conf import settings
@@ -13,14 +15,17 @@ from sync.credentials import CredentialKeyMissing
 from sync.limits import Limit
 from sync.models import Instance
 from sync.oci.client import Client, Credential, Endpoint
-from sync.oci.errors import Denied, OciError, RegistryAnswer, Unauthorized
+from sync.oci.errors import Cancelled, Denied, OciError, RegistryAnswer, Unauthorized
 from sync.oci.guest import NO_LIMITS, Limits
 from sync.registries import Registry, registry_of_kind
 from sync.services import outages
 
 NAMESPACES_CACHED_SECONDS = 60
+FAILURE_CACHED_SECONDS = 30
 NAMESPACES_SHOWN = 200
+# Of one answer, and of all answers together.
 LOOK_SECONDS = 5.0
+PATIENCE_SECONDS = 2 * LOOK_SECONDS
 # Never pushed: a push to it is begun and given up to learn whether pushing is allowed.
 PROBE_REPOSITORY = "tcrconsole-connection-test/probe"
 
@@ -102,18 +107,32 @@ class Namespaces:
 
 
 def namespaces(instance: Instance, *, refresh: bool = False) -> Namespaces:
-    """Cached for a minute, failures excepted. A person waits: a registry that does not answer is given up early."""
-    key = f"namespace-counts:{instance.pk}:{instance.url}"
+    """Cached for a minute, a failure for half of it. A person waits: a registry that is slow is given up early."""
+    key = f"namespace-counts:{instance.pk}:{_reached_by(instance)}"
     known: Namespaces | None = None if refresh else cache.get(key)
     if known is not None:
         return known
     try:
         with _impatient(instance) as registry:
-            found = Namespaces(registry.namespaces())
+            found, seconds = Namespaces(_list_namespaces(registry)), NAMESPACES_CACHED_SECONDS
     except (OciError, CredentialKeyMissing) as error:
-        return Namespaces(problem=str(error))
-    cache.set(key, found, NAMESPACES_CACHED_SECONDS)
+        found, seconds = Namespaces(problem=str(error)), FAILURE_CACHED_SECONDS
+    cache.set(key, found, seconds)
     return found
+
+
+def _reached_by(instance: Instance) -> str:
+    """Changes with whatever may make it answer otherwise. The password is not in it, only when it was set."""
+    asked = f"{endpoint_of(instance)} {instance.username} {instance.password_set_at}"
+    return sha256(asked.encode()).hexdigest()
+
+
+def _list_namespaces(registry: Registry) -> dict[str, int]:
+    """Raises OciError; when we gave up, one that says so."""
+    try:
+        return registry.namespaces()
+    except Cancelled:
+        raise OciError(f"The registry did not list its namespaces within {PATIENCE_SECONDS:g} seconds.") from None
 
 
 @dataclass(frozen=True)
@@ -176,7 +195,7 @@ def _signed_in(registry: Registry, username: str) -> Finding:
 
 def _try_listing(registry: Registry) -> Finding:
     try:
-        names = registry.namespaces()
+        names = _list_namespaces(registry)
     except OciError as error:
         return Finding("Listing allowed", None, str(error), "Rules from here must name their repositories exactly.")
     return Finding("Listing allowed", True, f"{len(names)} namespaces are listed." if names else "It is empty so far.")
@@ -208,7 +227,7 @@ def _failed(what: str, error: Exception) -> Finding:
 @contextmanager
 def _impatient(instance: Instance) -> Iterator[Registry]:
     """The registry for somebody who waits: one attempt, short time limits, given up altogether after some seconds."""
-    deadline = monotonic() + 2 * LOOK_SECONDS
+    deadline = monotonic() + PATIENCE_SECONDS
     endpoint = endpoint_of(instance)
     hasty = replace(
         endpoint,
@@ -216,7 +235,12 @@ def _impatient(instance: Instance) -> Iterator[Registry]:
         read_timeout=min(endpoint.read_timeout, LOOK_SECONDS),
     )
     client = Client(hasty, credential_of(instance), cancelled=lambda: monotonic() > deadline, attempts=1)
+    # An answer that trickles in is not waited for, either.
+    end = Timer(PATIENCE_SECONDS, client.abort)
+    end.daemon = True
+    end.start()
     try:
         yield registry_of_kind(instance.kind, client)
     finally:
+        end.cancel()
         client.close()

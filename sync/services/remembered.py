@@ -40,6 +40,7 @@ class RememberingClient(Client):
     known: Known
     contents: dict[str, Contents]
     lock: threading.Lock
+    turns: dict[str, threading.Lock]
 
     def catalog(self) -> Iterator[str]:
         if self.known.catalog is None:
@@ -79,9 +80,12 @@ class RememberingClient(Client):
         return manifest
 
     def contents_of(self, repository: str, digest: str) -> Contents:
-        """Raises OciError."""
-        if digest not in self.contents:
-            self.get_manifest(repository, digest)
+        """Read once, also when two ask at the same moment: a registry may count pulls. Raises OciError."""
+        with self.lock:
+            turn = self.turns.setdefault(digest, threading.Lock())
+        with turn:
+            if digest not in self.contents:
+                self.get_manifest(repository, digest)
         return self.contents[digest]
 
 
@@ -125,5 +129,5 @@ def open_side(
     client = RememberingClient(hasty, credential_of(instance), side=side, cancelled=cancelled, attempts=1)
     client.known = (None if refresh else cache.get(key)) or Known()
     client.contents = cache.get(_contents_key(key)) or {}
-    client.lock = threading.Lock()
+    client.lock, client.turns = threading.Lock(), {}
     return Side(registry_of_kind(instance.kind, client), client, key, KEPT_SECONDS[side], len(client.contents))

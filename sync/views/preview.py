@@ -4,8 +4,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_POST
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
 
 from sync import access
 from sync.forms import EXPRESSIONS, RuleForm
@@ -14,20 +14,26 @@ from sync.replication.reading import reading
 from sync.services import connect, glance
 from sync.views.http import Request, page_or_fragment, wants_fragment
 
+asked = require_http_methods(["GET", "HEAD", "POST"])
 # What must be right before anything can be said.
 NEEDED = ("source_namespace", "images", *EXPRESSIONS, "target_namespace")
 
 
-@require_POST
+@asked
 @page_or_fragment
 def preview_new(request: Request, instance: str) -> HttpResponse:
+    """There is nothing to look at without what was typed: the address alone leads to the form."""
+    if request.method != "POST":
+        return redirect("rule-new", instance)
     source = access.get_instance_or_404(request.user, instance)
     return _preview(request, SyncRule(source=source), "Create Instance Synchronization Rule")
 
 
-@require_POST
+@asked
 @page_or_fragment
 def preview_edit(request: Request, instance: str, name: str) -> HttpResponse:
+    if request.method != "POST":
+        return redirect("rule-edit", instance, name)
     rule = access.get_rule_or_404(request.user, instance, name)
     return _preview(request, rule, f"Configuration of {name}")
 
@@ -38,15 +44,20 @@ def _preview(request: Request, rule: SyncRule, title: str) -> HttpResponse:
     namespaces = connect.Namespaces() if fragment else connect.namespaces(source)
     targets = access.visible_instances(request.user)
     form = RuleForm(request.POST, instance=rule, targets=targets, namespaces=namespaces)
+    has_target = "target" not in form.errors
+    # What is only missing for saving is no fault yet.
+    for field in form.errors.keys() - set(NEEDED):
+        del form.errors[field]
     faults = [form[field] for field in NEEDED if form[field].errors]
     context = {"form": form, "faults": faults, "instance": source, "title": title, "editing": editing}
     if not faults:
-        context |= _look(form, SyncRule.objects.filter(source__in=targets), refresh="refresh" in request.POST)
+        others = SyncRule.objects.filter(source__in=targets)
+        context |= _look(form, others, has_target=has_target, refresh="refresh" in request.POST)
     return render(request, "rules/_preview_answer.html" if fragment else "rules/form.html", context)
 
 
-def _look(form: RuleForm, others: QuerySet[SyncRule], *, refresh: bool) -> dict[str, Any]:
-    rule, has_target = form.instance, "target" not in form.errors
+def _look(form: RuleForm, others: QuerySet[SyncRule], *, has_target: bool, refresh: bool) -> dict[str, Any]:
+    rule = form.instance
     return {
         "glance": glance.look(rule, has_target=has_target, refresh=refresh, others=others),
         "has_target": has_target,

@@ -7,6 +7,7 @@ from re import sub
 import pytest
 from django.utils import timezone
 
+from sync.forms import EXPRESSIONS
 from sync.models import Instance, SyncRule
 from tests.pages.html import attributes, by_id, elements, texts, words
 from tests.pages.test_rule_form import listed_source, values
@@ -147,4 +148,37 @@ def test_configuration_has_it_and_others_do_not_see_it(console, client, listed_s
     url = "/i/prod-gz/rules/web/edit/preview/"
     assert "1 tag match" in console.post(url, values | {"repositories": "", "tags": ""}, headers=HTMX).content.decode()
     assert SyncRule.objects.get().tags == ""
-    assert client.post(url, values).status_code == 302 and console.get(url).status_code == 405
+    assert client.post(url, values).status_code == 302
+    assert console.get(url).headers["Location"] == "/i/prod-gz/rules/web/edit/"
+    assert console.head(URL).headers["Location"] == "/i/prod-gz/new-rule/" and console.put(URL).status_code == 405
+
+
+def test_without_script_only_what_matters_for_the_preview_is_marked(console, listed_source, values):
+    page = console.post(URL, values | ALL | {"name": "", "target": "", "parallelism": "x"}).content.decode()
+    assert status(page) == "1 repository, 1 tag match." and "Choose the target instance to see" in page
+    assert "Not saved" not in page and "Enter a name." not in page and 'class="error"' not in page
+    page = console.post(URL, values | {"name": "", "tags": "v("}).content.decode()
+    assert status(page) == "No preview until this is corrected: Tags." and by_id(page, "id_tags_error")
+    assert "Not saved" not in page and "Enter a name." not in page
+    assert "Not saved" in console.post("/i/prod-gz/new-rule/", values | {"tags": "v("}).content.decode()
+
+
+def test_it_listens_to_the_fields_that_count(console, listed_source):
+    page = console.get("/i/prod-gz/new-rule/").content.decode()
+    trigger = attributes(by_id(page, "preview"))["hx-trigger"]
+    assert trigger == "load, input delay:400ms from:.previewed-typed, change delay:400ms from:.previewed-chosen"
+    fields = [attributes(one) for tag in ("input", "select", "textarea") for one in elements(page, tag)]
+    heard: dict[str, set[str]] = {"typed": set(), "chosen": set()}
+    for field in fields:
+        for how, names in heard.items():
+            if f"previewed-{how}" in field.get("class", "").split():
+                names.add(field["name"])
+    assert heard["typed"] == {*EXPRESSIONS, "target_namespace"}
+    chosen = "source_namespace images charts others target overwrite with_referrers"
+    assert heard["chosen"] == set(chosen.split())
+
+
+def test_that_time_was_too_short_for_other_rules_is_told(console, listed_source, values, monkeypatch):
+    monkeypatch.setattr("sync.services.glance.overlaps", lambda *_: None)
+    page = console.post(URL, {**values, **ALL}, headers=HTMX).content.decode()
+    assert "There was no time to look for other rules that write to the same names." in told(page)

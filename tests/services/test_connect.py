@@ -127,6 +127,32 @@ def test_namespaces_are_remembered_and_asked_for_again_on_demand(db, source, nam
         assert namespace in connect.namespaces(instance, refresh=True).names
 
 
+def test_a_catalog_that_takes_too_long_is_given_up_with_a_sentence_and_not_asked_again(db, source, monkeypatch):
+    monkeypatch.setattr(connect, "PATIENCE_SECONDS", 0.5)
+    with Relay(source) as relay:
+        instance = make_instance("eu", relay.url)
+        relay.script("GET", "/v2/_catalog", Answer(body=b'{"repositories": ["web"]}' + b" " * 100, pieces=20))
+        told = "The registry did not list its namespaces within 0.5 seconds."
+        assert connect.namespaces(instance).problem == told
+        asked = len(relay.received("GET", "/v2/_catalog"))
+        assert asked and connect.namespaces(instance).problem == told
+        assert len(relay.received("GET", "/v2/_catalog")) == asked
+        assert told in [finding.detail for finding in connect.test_connection(instance)]
+        relay.script("GET", "/v2/_catalog", Answer(body=b'{"repositories": ["team/web"]}'))
+        assert connect.namespaces(instance, refresh=True).names == ["team"]
+
+
+@pytest.mark.parametrize("change", [{"username": "robot"}, {"read_timeout": 3}])
+def test_a_failure_is_forgotten_when_the_instance_is_changed(change, db, source):
+    with Relay(source) as relay:
+        relay.script("GET", "/v2/_catalog", Answer(403), Answer(body=b'{"repositories": ["team/web"]}'))
+        instance = make_instance("eu", relay.url)
+        assert connect.namespaces(instance).problem
+        for name, value in change.items():
+            setattr(instance, name, value)
+        assert connect.namespaces(instance).names == ["team"]
+
+
 def test_passwords_are_encrypted_and_keys_can_be_rotated(db, settings):
     old, new = (Fernet.generate_key().decode() for _ in range(2))
     settings.CREDENTIAL_KEYS = [old]
