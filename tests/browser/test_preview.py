@@ -50,6 +50,28 @@ def test_the_line_that_is_announced_stays_while_what_it_says_changes(page: Page)
     assert page.locator("#preview [role], #preview [aria-live]").count() == 0
 
 
+def test_only_the_fields_that_it_depends_on_start_a_look(page: Page) -> None:
+    fill(page)
+    expect(page.locator("#preview-count")).to_contain_text("31 tags match.")
+    page.wait_for_timeout(600)
+    looks: list[str] = []
+    page.on("request", lambda request: looks.append(request.url) if request.url.endswith("/preview/") else None)
+    page.get_by_label("Name", exact=True).fill("web")
+    page.get_by_label("Description").fill("what the shop needs")
+    page.get_by_label("Workers at once").fill("3")
+    page.get_by_label("Workers at once").press("Tab")
+    page.wait_for_timeout(600)
+    assert looks == []
+    page.get_by_label("Exclude tags").fill("v.*")
+    page.get_by_label("Exclude tags").press("Tab")
+    page.get_by_label("Images").uncheck()
+    page.wait_for_timeout(600)
+    assert len(looks) == 1
+    page.get_by_label("Overwrite").check()
+    page.wait_for_timeout(600)
+    assert len(looks) == 2
+
+
 def box(page: Page, selector: str) -> dict[str, float]:
     found = page.locator(selector).bounding_box()
     assert found
