@@ -8,11 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from sync.models import SyncRule
 from sync.services import glance
 from sync.services.remembered import open_side
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.replication.support import push, some_image
-from tests.support import Relay
+from tests.support import Relay, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -111,6 +112,18 @@ def test_a_list_that_hangs_holds_up_nothing_else(repositories, rule, registry, s
     registry.script("GET", "/v2/team/slow/tags/list", Answer(wait=True))
     seen, _ = look_and_time(rule, has_target=True)
     assert (seen.tags, seen.complete, seen.target_problem) == (1, False, "")
+
+
+def test_the_search_for_other_rules_is_told_when_to_end(rule, registry, short_box, monkeypatch):
+    def search(rule, arriving, others, is_over):
+        wait_until(is_over, 3, "the end of the time for other rules")
+
+    monkeypatch.setattr(glance, "overlaps", search)
+    registry.script("GET", "/v2/team/web/tags/list", Answer(body=b'{"tags": ["v1"]}'))
+    rule.repositories = "web"
+    seen, seconds = look_and_time(rule, has_target=True, others=SyncRule.objects.all())
+    assert (seen.overlaps, seen.overlaps_known, seen.target_problem) == ([], False, "")
+    assert seconds < 2.5
 
 
 def test_no_more_manifests_are_read_than_are_weighed(rule, namespace, source, monkeypatch):
