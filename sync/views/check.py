@@ -52,7 +52,8 @@ def _take_step(request: Request, rule: SyncRule) -> dict[str, Any]:
     stopped = "stop" in request.GET
     step = drift.Step(progress) if stopped else drift.go_on(rule, progress)
     here = reverse("rule-check", args=[rule.source.name, rule.name], query={"at": _write(step.progress, rule)})
-    announced = stopped or step.problem or step.progress.is_done or step.progress.steps % ANNOUNCED_STEPS == 0
+    now_and_then = step.progress.steps % ANNOUNCED_STEPS == 0 and not step.crowded
+    announced = stopped or step.problem or step.progress.is_done or now_and_then
     return {"step": step, "progress": step.progress, "stopped": stopped, "here": here, "announced": announced}
 
 

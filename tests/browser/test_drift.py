@@ -57,7 +57,7 @@ def test_a_check_goes_on_by_itself_stops_and_needs_no_script(
     page.get_by_role("link", name="Check").click()
     page.evaluate("window.same = true")
     page.get_by_role("button", name="Check now").click()
-    status, rows = page.locator("#check-step [role=status]"), page.locator("#findings tr")
+    status, rows = page.locator("#check-step .so-far"), page.locator("#findings tr")
     expect(status).to_contain_text("compared so far", timeout=30_000)
     first = rows.count()
     assert 0 < first < REPOSITORIES
@@ -98,7 +98,7 @@ def test_a_check_goes_on_by_itself_stops_and_needs_no_script(
             if simple.get_by_role("link", name="Continue").count() == 0:
                 break
             simple.get_by_role("link", name="Continue").click()
-        expect(simple.locator("#check-step [role=status]")).to_have_text(re.compile("Checked 24 repositories, 96 tags"))
+        expect(simple.locator("#check-step .so-far")).to_have_text(re.compile("Checked 24 repositories, 96 tags"))
 
 
 def test_a_side_that_is_away_fits(page: Page, browser: Browser, console: Console) -> None:

@@ -1,5 +1,7 @@
 """The page that checks a rule, step by step."""
 
+from threading import BoundedSemaphore
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -52,7 +54,12 @@ def got(console: Client, url: str, **headers: str) -> str:
 
 
 def status(page: str) -> str:
-    return words(next(one for one in elements(page, "p") if attributes(one).get("role") == "status"))
+    return words(next(one for one in elements(page, "p") if attributes(one).get("class") == "so-far"))
+
+
+def told_aloud(page: str) -> set[str]:
+    """The ids of the elements that a screen reader follows."""
+    return {attributes(one).get("id", "") for one in elements(page) if attributes(one).get("role") == "status"}
 
 
 def next_step(page: str) -> str:
@@ -158,6 +165,39 @@ def test_without_script_a_link_leads_from_step_to_step(console, filled):
     ]
     assert status(page).startswith("Checked 1 repository, 5 tags: 2 equal")
     assert "What earlier steps found is on the pages before this one." in texts(page, "p")
+
+
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drift, "PLACE_SECONDS", 0.0)
+    monkeypatch.setattr(drift, "_places", BoundedSemaphore(1))
+    assert drift._places.acquire()
+
+
+@pytest.mark.usefixtures("crowded")
+def test_where_others_are_checking_it_goes_on_in_a_moment(console, filled):
+    page = got(console, RUN)
+    assert status(page).startswith("Others are checking; it goes on in a moment. 0 repositories")
+    part = got(console, link(page, "Continue"), **STEP)
+    assert status(part) == status(page) and found(page) == found(part) == []
+    assert attributes(by_id(part, "check-step"))["hx-trigger"].startswith("load delay:5s,")
+    drift._places.release()
+    last = got(console, next_step(part), **STEP)
+    assert status(last) == "Checked 1 repository, 5 tags: 2 equal, 3 missing, 0 different, 1 extra."
+
+
+@pytest.mark.usefixtures("steps_of_two")
+def test_what_is_told_aloud_is_told_in_an_element_that_stays(console, filled):
+    page = got(console, RUN)
+    assert told_aloud(page) == {"announcer", "toasts"}
+    part, aloud = got(console, next_step(page), **STEP), 0
+    while True:
+        assert not told_aloud(part)
+        aloud += 'id="announcer"' in part
+        if not next_step(part):
+            break
+        part = got(console, next_step(part), **STEP)
+    assert aloud == 1, "the end, not each step"
 
 
 @pytest.mark.usefixtures("steps_of_two")

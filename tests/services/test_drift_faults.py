@@ -1,5 +1,8 @@
 """Check: what it tells of sides that are away, refuse, limit or take too long."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
 from sync.services import drift
@@ -126,3 +129,27 @@ def test_a_registry_that_limits_requests_is_not_asked_on(rule, namespace, source
         step = drift.go_on(rule, drift.begin())
     assert "limits requests" in step.problem
     assert (step.progress.tag, step.progress.unknown) == ("v0", 0)
+
+
+def test_two_steps_are_taken_at_once_and_who_comes_third_is_told(rule, namespace, source, monkeypatch):
+    monkeypatch.setattr(drift, "PLACE_SECONDS", 0.1)
+    push(source, f"{namespace}/web", "v1", some_image())
+    with Relay(source) as relay, ThreadPoolExecutor(2) as others:
+        rule.source.url = relay.url
+        arrived = Barrier(3)
+
+        def hold(request: Received) -> Answer:
+            arrived.wait(5)
+            relay.release.wait(5)
+            return relay.forward(request)
+
+        relay.script("GET", "/v2/", hold, hold, relay.forward)
+        working = [others.submit(drift.go_on, rule, drift.begin()) for _ in range(2)]
+        arrived.wait(5)
+        begun = drift.begin()
+        step = drift.go_on(rule, begun)
+        assert step.crowded and step.progress == begun and not step.problem
+        relay.release.set()
+        assert not any(one.result().crowded for one in working)
+        step = drift.go_on(rule, step.progress)
+        assert not step.crowded and [one.name for one in step.findings] == [f"{namespace}/web:v1"]

@@ -7,6 +7,7 @@ background, and nothing is written to a registry or to the database. What a chec
 
 from dataclasses import replace
 from secrets import token_hex
+from threading import BoundedSemaphore
 
 from sync.credentials import CredentialKeyMissing
 from sync.models import SyncRule
@@ -20,6 +21,9 @@ __all__ = ["MOST_LISTED", "Finding", "Progress", "Stage", "Step", "What", "begin
 STEP_SECONDS = 3.5
 # The first is short: who pressed the button sees soon that something happens.
 FIRST_SECONDS = 1.0
+# Steps at the same time in a web process: its other threads are for everybody else.
+_places = BoundedSemaphore(2)
+PLACE_SECONDS = 1.0
 
 
 def begin() -> Progress:
@@ -28,10 +32,22 @@ def begin() -> Progress:
 
 
 def go_on(rule: SyncRule, progress: Progress) -> Step:
-    """The next step of a check. A side that is away or refuses us is told in the step, and ends it early."""
-    step = Step(replace(progress, steps=progress.steps + 1))
+    """The next step of a check. A side that is away or refuses us is told in the step, and ends it early.
+
+    Where too many others take one just now, none is taken.
+    """
     if progress.is_done:
-        return step
+        return Step(progress)
+    if not _places.acquire(timeout=PLACE_SECONDS):
+        return Step(progress, crowded=True)
+    try:
+        return _take(rule, progress)
+    finally:
+        _places.release()
+
+
+def _take(rule: SyncRule, progress: Progress) -> Step:
+    step = Step(replace(progress, steps=progress.steps + 1))
     seconds = STEP_SECONDS if progress.steps else min(FIRST_SECONDS, STEP_SECONDS)
     try:
         comparing = Comparing(rule, step, seconds)

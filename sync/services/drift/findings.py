@@ -100,12 +100,14 @@ class Step:
     """What one step found. problem: why it ended early, a sentence; the check can go on from `progress`.
 
     others_problem: why it cannot be told whether the target has whole repositories that the source lacks.
+    crowded: nothing was looked at, because others are checking.
     """
 
     progress: Progress
     findings: list[Finding] = field(default_factory=list)
     problem: str = ""
     others_problem: str = ""
+    crowded: bool = False
 
     def add(self, finding: Finding) -> None:
         """Counts it, and lists it while there is room."""
