@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from sync.oci.errors import Denied, NotFound, ProtocolViolation, RedirectRefused, Rejected, Unauthorized, printable
@@ -44,6 +45,14 @@ def resolve_link(link: str, page_url: str, home: str) -> str:
     return f"{home.rstrip('/')}{target.path}{target.query and '?'}{target.query}"
 
 
+@dataclass
+class Place:
+    """How far a list was read: its first name and its last so far, both blank at the beginning."""
+
+    first: str = ""
+    last: str = ""
+
+
 class ListApi(Session):
     """Ping, catalog and tags."""
 
@@ -59,41 +68,58 @@ class ListApi(Session):
             if "html" in response.header("Content-Type"):
                 raise ProtocolViolation("a web page answers at this address, not a registry")
 
-    def catalog(self) -> Iterator[str]:
-        """The names of the repositories that the registry lists for this account, page by page."""
+    def catalog(self, after: Place | None = None) -> Iterator[str]:
+        """The names of the repositories that the registry lists for this account, page by page.
+
+        after: where the list is gone on with; it moves along with each name.
+        """
         with self._doing("list the repositories"):
             try:
-                yield from self._names("/v2/_catalog", "registry:catalog:*", "repositories")
+                yield from self._names("/v2/_catalog", "registry:catalog:*", "repositories", after)
             except (Unauthorized, Denied, NotFound, Rejected) as problem:
                 problem.hint = CATALOG_HINT
                 raise
 
-    def tags(self, repository: str) -> Iterator[str]:
-        """The tags of a repository, page by page. Raises NotFound when the registry does not know it."""
+    def tags(self, repository: str, after: Place | None = None) -> Iterator[str]:
+        """The tags of a repository, page by page. Raises NotFound when the registry does not know it.
+
+        after: where the list is gone on with; it moves along with each name.
+        """
         check_repository(repository)
         with self._doing(f"list the tags of {repository}"):
-            yield from self._names(f"/v2/{repository}/tags/list", pull(repository), "tags")
+            yield from self._names(f"/v2/{repository}/tags/list", pull(repository), "tags", after)
 
-    def _names(self, path: str, scope: str, key: str) -> Iterator[str]:
+    def _names(self, path: str, scope: str, key: str, after: Place | None) -> Iterator[str]:
         """The names of all pages, each once: by Link or, where none is given, after a long page by `last` (P-53)."""
         seen: set[str] = set()
-        target, last, fruitless, linked = f"{path}?n={PAGE_SIZE}", "", 0, False
+        place = after or Place()
+        begun_with, last, fruitless, linked = place.first, place.last, 0, False
+        target = _page_after(path, last)
         while target:
             response = self._request("GET", target, (scope,))
             page = _page(response, key)
+            if begun_with and begun_with in page:
+                problem = f"its list cannot be read in steps: asked for what follows {last}, it begins anew"
+                raise ProtocolViolation(problem)
             fresh = [name for name in dict.fromkeys(page) if name not in seen]
             seen.update(fresh)
-            yield from fresh
+            for name in fresh:
+                place.first, place.last = place.first or name, name
+                yield name
             fruitless = 0 if fresh else fruitless + 1
             link = parse_next_link(response.header_values("Link"))
             following = resolve_link(link, response.url, self.endpoint.url) if link else ""
             linked = linked or bool(link)
             if not linked and fresh and (last or len(page) >= SUSPICIOUS_PAGE):
                 last = page[-1]
-                following = f"{path}?n={PAGE_SIZE}&last={quote(last, safe='')}"
+                following = _page_after(path, last)
             if following and fruitless > FRUITLESS_PAGES:
                 raise ProtocolViolation("the list of the registry leads in a circle")
             target = following
+
+
+def _page_after(path: str, last: str) -> str:
+    return f"{path}?n={PAGE_SIZE}" + (f"&last={quote(last, safe='')}" if last else "")
 
 
 def _page(response: Response, key: str) -> list[str]:

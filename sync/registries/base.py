@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from sync.oci.client import Client
+from sync.oci.list_api import Place
 
 
 class Registry(ABC):
@@ -20,8 +21,11 @@ class Registry(ABC):
         """
 
     @abstractmethod
-    def repositories(self, namespace: str) -> Iterator[str]:
-        """Whole names of the repositories of a namespace; raises OciError when it lists none to us."""
+    def repositories(self, namespace: str, after: Place | None = None) -> Iterator[str]:
+        """Whole names of the repositories of a namespace; raises OciError when it lists none to us.
+
+        after: where the list is gone on with; it moves along.
+        """
 
     @abstractmethod
     def ensure_namespace(self, namespace: str) -> None:

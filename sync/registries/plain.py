@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from sync.oci.list_api import Place
 from sync.oci.reference import in_namespace, namespaces_of
 from sync.registries.base import Registry
 
@@ -10,8 +11,8 @@ class PlainRegistry(Registry):
     def namespaces(self) -> dict[str, int]:
         return namespaces_of(self.client.catalog())
 
-    def repositories(self, namespace: str) -> Iterator[str]:
-        return (name for name in self.client.catalog() if in_namespace(name, namespace) is not None)
+    def repositories(self, namespace: str, after: Place | None = None) -> Iterator[str]:
+        return (name for name in self.client.catalog(after) if in_namespace(name, namespace) is not None)
 
     def ensure_namespace(self, namespace: str) -> None:
         """Nothing to do: the first push into a namespace makes it."""

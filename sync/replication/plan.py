@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 
 from sync.oci.client import Client
 from sync.oci.errors import Cancelled, Denied, ManifestError, NotFound, OciError, Rejected, Unauthorized
-from sync.oci.list_api import PAGE_SIZE
+from sync.oci.list_api import PAGE_SIZE, Place
 from sync.oci.manifest import Descriptor, Kind, Manifest
 from sync.oci.reference import InvalidReference, check_repository, check_tag, is_digest_tag, join_namespace
 from sync.registries import Registry
@@ -65,14 +65,14 @@ class Tags:
     seen: Mapping[str, Descriptor] = field(default_factory=dict)
 
 
-def list_repositories(source: Registry, spec: Spec) -> Iterator[str]:
+def list_repositories(source: Registry, spec: Spec, after: Place | None = None) -> Iterator[str]:
     """Whole names of the repositories that match. Names that are spelled out need no listing.
 
-    Names that no repository can have are left out, whoever gives them.
+    Names that no repository can have are left out, whoever gives them. after: where a list is gone on with.
     """
     literals = spec.repositories.literals()
     if literals is None:
-        names = source.repositories(spec.source_namespace)
+        names = source.repositories(spec.source_namespace, after)
     else:
         names = (join_namespace(spec.source_namespace, literal) for literal in dict.fromkeys(literals))
     return (name for name in names if spec.selects(name) and _passes(check_repository, name))
@@ -181,6 +181,24 @@ def find_tags(source: Client, spec: Spec, repository: str) -> Tags:
         return list_tags(source, spec, repository)
     with taking_names(f"look for the tags of {repository}"):
         return tags_seen(source, spec, repository, {tag: look(source, repository, tag) for tag in names})
+
+
+def find_tags_after(source: Client, spec: Spec, repository: str, after: Place) -> Iterator[str]:
+    """The tags that match, without digest tags, and as the registry orders them: a long list can be gone on with.
+
+    Raises OciError.
+    """
+    if spelled_out(spec) is not None:
+        yield from find_tags(source, spec, repository).matching
+        return
+    try:
+        with taking_names(f"list the tags of {repository}"):
+            for tag in source.tags(repository, after):
+                if not is_digest_tag(tag) and spec.tags.matches(tag) and _passes(check_tag, tag):
+                    yield tag
+    except NotFound as error:
+        if error.code != "NAME_UNKNOWN":
+            raise
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from django.core.cache import cache
 
 from sync.models import Instance
 from sync.oci.client import Client
+from sync.oci.list_api import Place
 from sync.oci.manifest import Descriptor, Manifest
 from sync.registries import Registry, registry_of_kind
 from sync.services.connect import credential_of, endpoint_of
@@ -42,8 +43,10 @@ class RememberingClient(Client):
     lock: threading.Lock
     turns: dict[str, threading.Lock]
 
-    def catalog(self) -> Iterator[str]:
-        if self.known.catalog is None:
+    def catalog(self, after: Place | None = None) -> Iterator[str]:
+        if after:
+            yield from super().catalog(after)
+        elif self.known.catalog is None:
             names = []
             for name in super().catalog():
                 names.append(name)
@@ -53,7 +56,10 @@ class RememberingClient(Client):
         else:
             yield from self.known.catalog
 
-    def tags(self, repository: str) -> Iterator[str]:
+    def tags(self, repository: str, after: Place | None = None) -> Iterator[str]:
+        if after:
+            yield from super().tags(repository, after)
+            return
         if repository not in self.known.tags:
             names = []
             for name in super().tags(repository):

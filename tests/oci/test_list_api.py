@@ -7,7 +7,7 @@ import pytest
 
 from sync.oci.client import Client, Endpoint
 from sync.oci.errors import Cancelled, Denied, NotFound, ProtocolViolation, RedirectRefused
-from sync.oci.list_api import parse_next_link, resolve_link
+from sync.oci.list_api import Place, parse_next_link, resolve_link
 from sync.oci.reference import digest_of
 from tests.fakes.registry import Answer, FakeRegistry, Received
 
@@ -210,3 +210,19 @@ def test_web_page_is_no_registry(fake):
     fake.script("GET", "/v2/", Answer(200, {"Content-Type": "text/html"}, b"<html>"))
     with pytest.raises(ProtocolViolation, match="web page"):
         Client(Endpoint(fake.url)).ping()
+
+
+def test_a_list_is_gone_on_with_where_it_was_left(fake):
+    fake.script("GET", "/v2/a/tags/list?n=1000", page(["v1", "v2"], '</v2/a/tags/list?p=2>; rel="next"'))
+    fake.script("GET", "/v2/a/tags/list?n=1000&last=v2", page(["v3"]))
+    fake.script("GET", "/v2/a/tags/list?n=1000&last=v3", page([]))
+    client, place = Client(Endpoint(fake.url)), Place()
+    begun = client.tags("a", place)
+    assert [next(begun), next(begun)] == ["v1", "v2"] and place == Place("v1", "v2")
+    assert list(client.tags("a", place)) == ["v3"] and place == Place("v1", "v3")
+
+
+def test_a_list_that_begins_anew_cannot_be_gone_on_with(fake):
+    fake.script("GET", "/v2/_catalog", page(["a", "b"]))
+    with pytest.raises(ProtocolViolation, match="cannot be read in steps"):
+        list(Client(Endpoint(fake.url)).catalog(Place("a", "b")))

@@ -1,24 +1,28 @@
 """One step of a check: lists some repositories on both sides, compares their tags by digest, and stops in time."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, takewhile
 from time import monotonic
 from typing import TypeVar
 
 from sync.models import SyncRule
 from sync.oci.errors import Cancelled, Denied, NotFound, OciError, TooManyRequests, Unauthorized
+from sync.oci.list_api import Place
 from sync.oci.reference import NAMESPACE_TOP
 from sync.registries import Registry
-from sync.replication.plan import Action, Tags, find_tags, list_repositories
+from sync.replication.plan import Action, find_tags_after, list_repositories
 from sync.services.connect import reach
 from sync.services.drift.findings import Finding, Stage, Step, What
+from sync.services.drift.lists import Kept, Key, Listing
 from sync.services.drift.looking import FINDINGS, Item, Looker, Outcome
-from sync.services.drift.sides import CALL_SECONDS, CALLS_AT_ONCE, Kept, Lists, late, open_side
+from sync.services.drift.sides import CALL_SECONDS, CALLS_AT_ONCE, late, open_side
 from sync.services.spec import spec_of_rule
 
 LISTED_AT_ONCE = 8
+# So many names of each list are read beside others; a longer one is read on alone, once it is its turn.
+READ_AT_ONCE = 10_000
 # Two for each call at once: even a slow registry answers them soon enough to stop in time.
 COMPARED_AT_ONCE = 2 * CALLS_AT_ONCE
 
@@ -38,7 +42,7 @@ class Comparing:
         """seconds: nothing new is begun afterwards. Raises CredentialKeyMissing."""
         self._step, self._progress = step, step.progress
         self._spec = replace(spec_of_rule(rule), with_referrers=False)
-        self._kept = Kept.of(step.progress.key)
+        self._kept = Kept(step.progress.key)
         self._ends = monotonic() + seconds
         self._give_up_at = 0.0
         self._compared = 0
@@ -55,9 +59,9 @@ class Comparing:
             side.client.abort()
             side.client.close()
         if self._progress.is_done:
-            Kept.forget(self._progress.key)
+            self._kept.forget()
         else:
-            self._kept.keep(self._progress.key)
+            self._kept.save()
 
     def run(self) -> None:
         """Raises OciError when a side is away, refuses our credential, or the source lists nothing."""
@@ -82,32 +86,39 @@ class Comparing:
     def _reach(self, side: Registry) -> tuple[str, OciError | None]:
         return side.client.side, reach(side)
 
-    def _names(self) -> list[str]:
-        """The repositories of the source that match, sorted. Raises OciError."""
-        if self._kept.names is None:
-            self._allow_time()
-            self._kept.names = sorted(set(list_repositories(self._source, self._spec)))
-        return self._kept.names
+    def _names(self) -> Sequence[str] | None:
+        """The repositories of the source that match, sorted; None while their list is not complete. Raises OciError."""
+        return self._repositories("source", lambda after: list_repositories(self._source, self._spec, after))
 
-    def _others(self) -> list[str]:
+    def _others(self) -> Sequence[str] | None:
         """Those that the target alone has, as the source would name them; none where names are spelled out."""
-        if self._kept.others is None:
-            self._kept.others = []
-            if self._spec.repositories.literals() is None:
-                known = set(self._names())
-                try:
-                    self._allow_time()
-                    self._kept.others = sorted(set(self._as_in_source(self._listed_there())) - known)
-                except OciError as error:
-                    self._kept.others = None
-                    self._step.others_problem = str(self._told(late(error)))
-                    return []
-        return self._kept.others
+        if self._spec.repositories.literals() is not None:
+            return ()
+        names = self._names()
+        if names is None:
+            return None
+        known = frozenset(names)
+        try:
+            return self._repositories("target", lambda after: self._unknown_there(after, known))
+        except OciError as error:
+            self._step.others_problem = str(self._told(late(error)))
+            return ()
 
-    def _listed_there(self) -> Iterator[str]:
+    def _repositories(self, side: str, ask: Callable[[Place], Iterable[str]]) -> Sequence[str] | None:
+        """A list of repositories; None while it is not complete. Raises OciError."""
+        listing = self._kept.get((side, "")) or Listing()
+        if not listing.complete:
+            self._allow_time()
+            listing = listing.read_on(ask)
+            self._kept.set((side, ""), listing)
+            self._step.listing = 0 if listing.complete else len(listing.names)
+        return listing.names if listing.complete else None
+
+    def _unknown_there(self, after: Place, known: frozenset[str]) -> Iterator[str]:
         """What lies where the rule writes. At the top level names of several parts arrive, too."""
         at = self._spec.target_namespace
-        return self._target.client.catalog() if at == NAMESPACE_TOP else self._target.repositories(at)
+        listed = self._target.client.catalog(after) if at == NAMESPACE_TOP else self._target.repositories(at, after)
+        return (name for name in self._as_in_source(listed) if name not in known)
 
     def _as_in_source(self, listed: Iterable[str]) -> Iterator[str]:
         """Of names of the target: those that the rule could have made. Its own source is none of them."""
@@ -120,47 +131,73 @@ class Comparing:
         """Never before anything was compared: however slow the lists are, each step gets on."""
         return self._compared > 0 and monotonic() >= self._ends
 
-    def _through(self, names: Sequence[str]) -> bool:
+    def _through(self, names: Sequence[str] | None) -> bool:
         """Compares what is left of these repositories; whether that was all of it. Raises OciError."""
+        if names is None:
+            return False
         at, tag = self._progress.repository, self._progress.tag
         left = [name for name in names if name > at or (tag and name == at)]
-        for group in in_groups(left, LISTED_AT_ONCE):
+        while left:
             if self._is_over():
                 return False
-            self._list(group)
-            for items in in_groups((item for name in group for item in self._items(name)), COMPARED_AT_ONCE):
+            listed = self._list(left[:LISTED_AT_ONCE])
+            if not listed:
+                return False
+            for items in in_groups((item for name in listed for item in self._items(name)), COMPARED_AT_ONCE):
                 if self._is_over():
                     return False
                 self._compare(items)
+            left = left[len(listed) :]
         return True
 
-    def _list(self, group: Sequence[str]) -> None:
-        """The tags of repositories on both sides, all at once. Raises OciError when a side is away."""
-        self._allow_time()
-        asked = {name: self._list_both(name) for name in group if name not in self._kept.lists}
-        for name, (ours, theirs) in asked.items():
-            found, there = self._listed(ours), self._listed(theirs)
-            # Of a repository that is not there some registries say so in words of their own: each tag is asked for.
-            errors = [one for one in (found, there) if isinstance(one, OciError)]
-            if errors and errors[0] is there and isinstance(there, NotFound):
-                errors = []
-            self._kept.lists[name] = Lists(
-                frozenset(found.matching) if isinstance(found, Tags) else frozenset(),
-                frozenset(there.matching) if isinstance(there, Tags) else None,
-                errors[0] if errors else None,
-            )
+    def _list(self, names: Sequence[str]) -> list[str]:
+        """Lists the tags of repositories on both sides, all at once, then what is left of the first alone.
 
-    def _list_both(self, name: str) -> tuple["Future[Tags] | None", "Future[Tags]"]:
+        Returns those at the front that are listed; none where the first takes another step.
+        Raises OciError when a side is away.
+        """
+        first = names[0]
+        fresh = [key for name in names for key in self._keys(name) if self._kept.get(key) is None]
+        begun_now = {name for _, name in fresh}
+        self._read(fresh, READ_AT_ONCE)
+        if not self._is_listed(first) and (first not in begun_now or monotonic() < self._ends):
+            self._read([key for key in self._keys(first) if not self._listing(key).is_read])
+        listed = list(takewhile(self._is_listed, names))
+        self._step.listing = 0 if listed else sum(len(self._listing(key).names) for key in self._keys(first))
+        return listed
+
+    def _keys(self, name: str) -> list[Key]:
         """A repository that the target alone has needs no look at the source."""
-        in_source = self._progress.stage is Stage.SOURCE
-        ours = self._pool.submit(find_tags, self._source.client, self._spec, name) if in_source else None
-        return ours, self._pool.submit(find_tags, self._target.client, self._spec, self._spec.target_repository(name))
+        sides = ("source", "target") if self._progress.stage is Stage.SOURCE else ("target",)
+        return [(side, name) for side in sides]
 
-    def _listed(self, asked: "Future[Tags] | None") -> Tags | OciError:
-        try:
-            return asked.result() if asked else Tags()
-        except OciError as error:
-            return self._told(late(error))
+    def _listing(self, key: Key) -> Listing:
+        return self._kept.get(key) or Listing()
+
+    def _is_listed(self, name: str) -> bool:
+        return all(self._listing(key).is_read for key in self._keys(name))
+
+    def _read(self, keys: Sequence[Key], limit: int | None = None) -> None:
+        """Reads lists of tags on, all at once. Raises OciError when a side is away.
+
+        limit: for each; what is late then may be so because of the others, and is read alone another time.
+        """
+        self._allow_time()
+        asked = {key: self._pool.submit(self._read_tags, key, self._listing(key), limit) for key in keys}
+        for key, reading in asked.items():
+            try:
+                listing = reading.result()
+            except OciError as error:
+                beside_others = limit is not None and isinstance(error, Cancelled)
+                listing = self._listing(key) if beside_others else Listing(error=self._told(late(error)))
+            self._kept.set(key, listing)
+
+    def _read_tags(self, key: Key, listing: Listing, limit: int | None) -> Listing:
+        side, name = key
+        client, there = self._source.client, name
+        if side == "target":
+            client, there = self._target.client, self._spec.target_repository(name)
+        return listing.read_on(lambda after: find_tags_after(client, self._spec, there, after), limit)
 
     def _told(self, error: OciError) -> OciError:
         """The error of one thing, to be told of it. Raises what concerns all of its side: the check waits then."""
@@ -175,15 +212,18 @@ class Comparing:
 
     def _items(self, name: str) -> Iterator[Item]:
         """What is left to compare of a repository, by tag, and its end. Nothing of it is known without our tags."""
-        lists = self._kept.lists[name]
-        ours, theirs = lists.ours, lists.theirs
+        *ours, theirs = map(self._listing, self._keys(name))
+        held = frozenset(tag for listing in ours for tag in listing.names)
+        there = frozenset(theirs.names)
+        error = next((listing.error for listing in ours if listing.error), None)
         at = self._progress.tag if name == self._progress.repository else ""
-        unknown_source = lists.error is not None and lists.error.side == "source"
-        tags = () if unknown_source else sorted(ours | (theirs or frozenset()))
-        for tag in tags:
+        for tag in () if error else sorted(held | there):
             if tag > at:
-                yield Item(name, tag, tag in ours, theirs is None or tag in theirs)
-        yield Item(name, ours=bool(ours), error=lists.error)
+                yield Item(name, tag, tag in held, bool(theirs.error) or tag in there)
+        # Of a repository that is not there some registries say so in words of their own: each tag was asked for.
+        if not error and not isinstance(theirs.error, NotFound):
+            error = theirs.error
+        yield Item(name, ours=bool(held), error=error)
 
     def _compare(self, items: Sequence[Item]) -> None:
         """Raises OciError when a side is away."""
@@ -212,5 +252,6 @@ class Comparing:
             self._step.add(Finding(what, *names, *digests, str(error) if error else ""))
         if not item.tag:
             progress.repositories += item.ours
-            del self._kept.lists[item.repository]
+            for key in self._keys(item.repository):
+                self._kept.drop(key)
         progress.repository, progress.tag = item.repository, item.tag

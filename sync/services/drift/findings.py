@@ -100,6 +100,7 @@ class Step:
     """What one step found. problem: why it ended early, a sentence; the check can go on from `progress`.
 
     others_problem: why it cannot be told whether the target has whole repositories that the source lacks.
+    listing: so many names were read of a list that is not complete.
     crowded: nothing was looked at, because others are checking.
     """
 
@@ -107,6 +108,7 @@ class Step:
     findings: list[Finding] = field(default_factory=list)
     problem: str = ""
     others_problem: str = ""
+    listing: int = 0
     crowded: bool = False
 
     def add(self, finding: Finding) -> None:

@@ -1,9 +1,7 @@
-"""The two sides of a check: asked for somebody who waits; and their lists, as far as the next step needs them again."""
+"""The two sides of a check, asked for somebody who waits."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-
-from django.core.cache import cache
+from dataclasses import replace
 
 from sync.models import Instance
 from sync.oci.client import Client
@@ -14,9 +12,6 @@ from sync.services.connect import credential_of, endpoint_of
 # For so long may one list take, or a few comparisons.
 CALL_SECONDS = 10.0
 CALLS_AT_ONCE = 16
-KEPT_SECONDS = 600
-# What would be larger is not kept: it is asked for again.
-MOST_KEPT = 250_000
 
 
 def open_side(instance: Instance, side: str, cancelled: Callable[[], bool]) -> Registry:
@@ -38,42 +33,3 @@ def late(error: OciError) -> OciError:
         return error
     words = f"no complete answer within {CALL_SECONDS:g} seconds"
     return Unreachable(words, side=error.side, registry=error.registry, operation=error.operation)
-
-
-@dataclass(frozen=True)
-class Lists:
-    """The matching tags of a repository on its two sides. error: why one of them is not known."""
-
-    ours: frozenset[str] = frozenset()
-    theirs: frozenset[str] | None = frozenset()
-    error: OciError | None = None
-
-    def __len__(self) -> int:
-        return len(self.ours) + len(self.theirs or ())
-
-
-@dataclass
-class Kept:
-    """Lists of a check, kept between its steps where the web process keeps such things: never in the database.
-
-    names: of the source's repositories, sorted. others: those of the target alone, as the source would name them.
-    """
-
-    names: list[str] | None = None
-    others: list[str] | None = None
-    lists: dict[str, Lists] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, key: str) -> "Kept":
-        return cache.get(f"drift:{key}") or cls()
-
-    def keep(self, key: str) -> None:
-        # What could not be listed is asked for again.
-        self.lists = {name: lists for name, lists in self.lists.items() if not lists.error}
-        size = len(self.names or ()) + len(self.others or ()) + sum(map(len, self.lists.values()))
-        if size <= MOST_KEPT:
-            cache.set(f"drift:{key}", self, KEPT_SECONDS)
-
-    @staticmethod
-    def forget(key: str) -> None:
-        cache.delete(f"drift:{key}")
