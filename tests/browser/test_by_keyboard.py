@@ -41,6 +41,7 @@ def test_create_sync_open_a_failure_retry_configure_switch_and_delete(page: Page
         write(page, "Tags (optional)", "latest")
         reach(page, page.get_by_label("Target instance"))
         page.keyboard.type("by-keys")
+        write(page, "Target namespace (optional)", "keys")
         expect(page.locator("#preview-count")).to_contain_text("1 repository, 1 tag match")
         press(page, page.get_by_role("button", name="OK"))
 

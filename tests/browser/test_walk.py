@@ -60,7 +60,14 @@ def test_a_failure_is_explained_and_retried_when_its_cause_is_mended(page: Page,
     with Relay(console.registries["frankfurt"]) as target:
         target.script("POST", "/v2/", Answer(403))
         register(page, "closed", "mars", target.url)
-        create_rule(page, "to-closed", target="closed (mars)", Repositories="web/nginx", Tags="latest")
+        create_rule(
+            page,
+            "to-closed",
+            target="closed (mars)",
+            Target_namespace="to-closed",
+            Repositories="web/nginx",
+            Tags="latest",
+        )
         sync_and_open(page, "to-closed")
         expect(page.locator(".state")).to_contain_text("Failed", timeout=60_000)
         expect(page.get_by_text("Target closed").first).to_be_visible()
