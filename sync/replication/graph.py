@@ -61,6 +61,7 @@ class Graph:
 
     def __init__(self, width: Width, name: str = "graph") -> None:
         self._width = width
+        self._width.slack(monotonic())  # its window begins now
         self._name = name
         self._changed = threading.Condition(threading.Lock())
         self._ready: list[tuple[Rank, int, Work[Any], Node[Any]]] = []
@@ -146,13 +147,16 @@ class Graph:
         node._waiting.clear()
 
     def _run(self) -> None:
-        while (step := self._next()) is not None:
+        done = False
+        while (step := self._next(done)) is not None:
             self._advance(*step)
+            done = True
 
-    def _next(self) -> tuple[Work[Any], Node[Any]] | None:
+    def _next(self, done: bool) -> tuple[Work[Any], Node[Any]] | None:
+        """done: whether this thread comes from a step, not from its start."""
         with self._changed:
             self._working -= 1
-            if self._width.done(monotonic()):
+            if done and self._width.done(monotonic()):
                 self._call_more()
             while not self._closed:
                 self._fire_timers()

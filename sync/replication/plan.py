@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 
 from sync.oci.client import Client
 from sync.oci.errors import Cancelled, Denied, ManifestError, NotFound, OciError, Rejected, Unauthorized
-from sync.oci.list_api import PAGE_SIZE, Place
+from sync.oci.list_api import PAGE_SIZE, Bookmark
 from sync.oci.manifest import Descriptor, Kind, Manifest
 from sync.oci.reference import InvalidReference, check_repository, check_tag, is_digest_tag, join_namespace
 from sync.registries import Registry
@@ -65,7 +65,7 @@ class Tags:
     seen: Mapping[str, Descriptor] = field(default_factory=dict)
 
 
-def list_repositories(source: Registry, spec: Spec, after: Place | None = None) -> Iterator[str]:
+def list_repositories(source: Registry, spec: Spec, after: Bookmark | None = None) -> Iterator[str]:
     """Whole names of the repositories that match. Names that are spelled out need no listing.
 
     Names that no repository can have are left out, whoever gives them. after: where a list is gone on with.
@@ -174,22 +174,16 @@ def tags_seen(source: Client, spec: Spec, repository: str, seen: Mapping[str, Se
     return Tags(there, digest_tags, seen=descriptors)
 
 
-def find_tags(source: Client, spec: Spec, repository: str) -> Tags:
-    """The tags that match. Names that are spelled out are asked for. Raises OciError."""
-    names = spelled_out(spec)
-    if names is None:
-        return list_tags(source, spec, repository)
-    with taking_names(f"look for the tags of {repository}"):
-        return tags_seen(source, spec, repository, {tag: look(source, repository, tag) for tag in names})
-
-
-def find_tags_after(source: Client, spec: Spec, repository: str, after: Place) -> Iterator[str]:
+def find_tags_after(source: Client, spec: Spec, repository: str, after: Bookmark) -> Iterator[str]:
     """The tags that match, without digest tags, and as the registry orders them: a long list can be gone on with.
 
-    Raises OciError.
+    Names that are spelled out are asked for. Raises OciError.
     """
-    if spelled_out(spec) is not None:
-        yield from find_tags(source, spec, repository).matching
+    names = spelled_out(spec)
+    if names is not None:
+        with taking_names(f"look for the tags of {repository}"):
+            seen = {tag: look(source, repository, tag) for tag in names}
+            yield from tags_seen(source, spec, repository, seen).matching
         return
     try:
         with taking_names(f"list the tags of {repository}"):

@@ -17,20 +17,17 @@ class Width:
     monotonic seconds. One may be used by one graph after the other.
     """
 
-    def __init__(self, most: int, now: float = 0.0) -> None:
+    def __init__(self, most: int) -> None:
         self.now = min(most, FEWEST)
         self._most = most
         self._proven = self.now
         self._best = 0.0
-        self._try_at = now
-        self._begin(now)
-
-    def _begin(self, now: float) -> None:
-        self._since, self._done = now, 0
+        self._try_at = 0.0
+        self.slack(0.0)
 
     def slack(self, now: float) -> None:
-        """Not all that were allowed were made: what gets done then tells nothing."""
-        self._begin(now)
+        """Not all that were allowed were made: what got done until now tells nothing."""
+        self._since, self._done = now, 0
 
     def beat(self, now: float) -> bool:
         """All that are allowed are under way. True when they take so long that more are allowed from now on."""
@@ -38,7 +35,7 @@ class Width:
             return False
         self.now = self._proven = min(self._most, 2 * self.now)
         self._best = 0.0
-        self._begin(now)
+        self.slack(now)
         return True
 
     def done(self, now: float) -> bool:
@@ -48,7 +45,7 @@ class Width:
         if self.now == self._most == self._proven or took < WINDOW_SECONDS or self._done < 2 * self.now:
             return False
         rate = self._done / took
-        self._begin(now)
+        self.slack(now)
         before = self.now
         if self.now > self._proven and rate < GAIN * self._best:
             self.now = self._proven

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from time import monotonic
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.support import wait_until
 
 def simulated(most: int, rate: Callable[[int], float], seconds: float) -> list[int]:
     """The widths that were in force, one after the other, where `rate` of the width gets done per second."""
-    now, width = 0.0, Width(most, 0.0)
+    now, width = 0.0, Width(most)
     widths = [width.now]
     while now < seconds:
         now += 1 / rate(width.now)
@@ -38,7 +39,7 @@ def test_nearby_it_stays_narrow_and_tries_now_and_then():
 
 def test_it_follows_when_more_begins_to_help():
     slow = [True]
-    width, now = Width(32, 0.0), 0.0
+    width, now = Width(32), 0.0
     for _ in range(100_000):
         now += 1 / (500 if slow[0] else 500 * width.now / 12)
         width.done(now)
@@ -54,11 +55,21 @@ def test_it_is_never_wider_than_the_setting():
 
 
 def test_while_not_all_are_used_nothing_is_tried():
-    width = Width(32, 0.0)
+    width = Width(32)
     for number in range(1, 10_000):
         width.done(number / 100)
         if number % 20 == 0:
             width.slack(number / 100)
+    assert width.now == FEWEST
+
+
+def test_what_was_before_a_run_says_nothing_of_it():
+    """A width is used by one run after the other; the time in between, and before the first, is no time of work."""
+    width = Width(32)
+    Graph(width)
+    assert not width.beat(monotonic())
+    for _ in range(200):
+        width.done(monotonic())
     assert width.now == FEWEST
 
 
