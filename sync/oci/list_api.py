@@ -46,7 +46,7 @@ def resolve_link(link: str, page_url: str, home: str) -> str:
 
 
 @dataclass
-class Place:
+class Bookmark:
     """How far a list was read: its first name and its last so far, both blank at the beginning."""
 
     first: str = ""
@@ -68,7 +68,7 @@ class ListApi(Session):
             if "html" in response.header("Content-Type"):
                 raise ProtocolViolation("a web page answers at this address, not a registry")
 
-    def catalog(self, after: Place | None = None) -> Iterator[str]:
+    def catalog(self, after: Bookmark | None = None) -> Iterator[str]:
         """The names of the repositories that the registry lists for this account, page by page.
 
         after: where the list is gone on with; it moves along with each name.
@@ -80,7 +80,7 @@ class ListApi(Session):
                 problem.hint = CATALOG_HINT
                 raise
 
-    def tags(self, repository: str, after: Place | None = None) -> Iterator[str]:
+    def tags(self, repository: str, after: Bookmark | None = None) -> Iterator[str]:
         """The tags of a repository, page by page. Raises NotFound when the registry does not know it.
 
         after: where the list is gone on with; it moves along with each name.
@@ -89,10 +89,10 @@ class ListApi(Session):
         with self._doing(f"list the tags of {repository}"):
             yield from self._names(f"/v2/{repository}/tags/list", pull(repository), "tags", after)
 
-    def _names(self, path: str, scope: str, key: str, after: Place | None) -> Iterator[str]:
+    def _names(self, path: str, scope: str, key: str, after: Bookmark | None) -> Iterator[str]:
         """The names of all pages, each once: by Link or, where none is given, after a long page by `last` (P-53)."""
         seen: set[str] = set()
-        place = after or Place()
+        place = after or Bookmark()
         begun_with, last, fruitless, linked = place.first, place.last, 0, False
         target = _page_after(path, last)
         while target:

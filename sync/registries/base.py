@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from sync.oci.client import Client
-from sync.oci.list_api import Place
+from sync.oci.list_api import Bookmark
 
 
 class Registry(ABC):
@@ -21,7 +21,7 @@ class Registry(ABC):
         """
 
     @abstractmethod
-    def repositories(self, namespace: str, after: Place | None = None) -> Iterator[str]:
+    def repositories(self, namespace: str, after: Bookmark | None = None) -> Iterator[str]:
         """Whole names of the repositories of a namespace; raises OciError when it lists none to us.
 
         after: where the list is gone on with; it moves along.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sync.oci.list_api import Place
+from sync.oci.list_api import Bookmark
 from sync.oci.reference import in_namespace, namespaces_of
 from sync.registries.base import Registry
 
@@ -11,7 +11,7 @@ class PlainRegistry(Registry):
     def namespaces(self) -> dict[str, int]:
         return namespaces_of(self.client.catalog())
 
-    def repositories(self, namespace: str, after: Place | None = None) -> Iterator[str]:
+    def repositories(self, namespace: str, after: Bookmark | None = None) -> Iterator[str]:
         return (name for name in self.client.catalog(after) if in_namespace(name, namespace) is not None)
 
     def ensure_namespace(self, namespace: str) -> None:

@@ -10,7 +10,7 @@ from django.core.cache import cache
 
 from sync.models import Instance
 from sync.oci.client import Client
-from sync.oci.list_api import Place
+from sync.oci.list_api import Bookmark
 from sync.oci.manifest import Descriptor, Manifest
 from sync.registries import Registry, registry_of_kind
 from sync.services.connect import credential_of, endpoint_of
@@ -43,7 +43,7 @@ class RememberingClient(Client):
     lock: threading.Lock
     turns: dict[str, threading.Lock]
 
-    def catalog(self, after: Place | None = None) -> Iterator[str]:
+    def catalog(self, after: Bookmark | None = None) -> Iterator[str]:
         if after:
             yield from super().catalog(after)
         elif self.known.catalog is None:
@@ -56,7 +56,7 @@ class RememberingClient(Client):
         else:
             yield from self.known.catalog
 
-    def tags(self, repository: str, after: Place | None = None) -> Iterator[str]:
+    def tags(self, repository: str, after: Bookmark | None = None) -> Iterator[str]:
         if after:
             yield from super().tags(repository, after)
             return

@@ -7,7 +7,7 @@ import pytest
 
 from sync.oci.client import Client, Endpoint
 from sync.oci.errors import Cancelled, Denied, NotFound, ProtocolViolation, RedirectRefused
-from sync.oci.list_api import Place, parse_next_link, resolve_link
+from sync.oci.list_api import Bookmark, parse_next_link, resolve_link
 from sync.oci.reference import digest_of
 from tests.fakes.registry import Answer, FakeRegistry, Received
 
@@ -216,13 +216,13 @@ def test_a_list_is_gone_on_with_where_it_was_left(fake):
     fake.script("GET", "/v2/a/tags/list?n=1000", page(["v1", "v2"], '</v2/a/tags/list?p=2>; rel="next"'))
     fake.script("GET", "/v2/a/tags/list?n=1000&last=v2", page(["v3"]))
     fake.script("GET", "/v2/a/tags/list?n=1000&last=v3", page([]))
-    client, place = Client(Endpoint(fake.url)), Place()
+    client, place = Client(Endpoint(fake.url)), Bookmark()
     begun = client.tags("a", place)
-    assert [next(begun), next(begun)] == ["v1", "v2"] and place == Place("v1", "v2")
-    assert list(client.tags("a", place)) == ["v3"] and place == Place("v1", "v3")
+    assert [next(begun), next(begun)] == ["v1", "v2"] and place == Bookmark("v1", "v2")
+    assert list(client.tags("a", place)) == ["v3"] and place == Bookmark("v1", "v3")
 
 
 def test_a_list_that_begins_anew_cannot_be_gone_on_with(fake):
     fake.script("GET", "/v2/_catalog", page(["a", "b"]))
     with pytest.raises(ProtocolViolation, match="cannot be read in steps"):
-        list(Client(Endpoint(fake.url)).catalog(Place("a", "b")))
+        list(Client(Endpoint(fake.url)).catalog(Bookmark("a", "b")))

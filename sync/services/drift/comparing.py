@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sync.models import SyncRule
 from sync.oci.errors import Cancelled, Denied, NotFound, OciError, TooManyRequests, Unauthorized
-from sync.oci.list_api import Place
+from sync.oci.list_api import Bookmark
 from sync.oci.reference import NAMESPACE_TOP
 from sync.registries import Registry
 from sync.replication.plan import Action, find_tags_after, list_repositories
@@ -104,7 +104,7 @@ class Comparing:
             self._step.others_problem = str(self._told(late(error)))
             return ()
 
-    def _repositories(self, side: str, ask: Callable[[Place], Iterable[str]]) -> Sequence[str] | None:
+    def _repositories(self, side: str, ask: Callable[[Bookmark], Iterable[str]]) -> Sequence[str] | None:
         """A list of repositories; None while it is not complete. Raises OciError."""
         listing = self._kept.get((side, "")) or Listing()
         if not listing.complete:
@@ -114,7 +114,7 @@ class Comparing:
             self._step.listing = 0 if listing.complete else len(listing.names)
         return listing.names if listing.complete else None
 
-    def _unknown_there(self, after: Place, known: frozenset[str]) -> Iterator[str]:
+    def _unknown_there(self, after: Bookmark, known: frozenset[str]) -> Iterator[str]:
         """What lies where the rule writes. At the top level names of several parts arrive, too."""
         at = self._spec.target_namespace
         listed = self._target.client.catalog(after) if at == NAMESPACE_TOP else self._target.repositories(at, after)

@@ -8,7 +8,7 @@ from itertools import islice
 from django.core.cache import cache
 
 from sync.oci.errors import Cancelled, OciError
-from sync.oci.list_api import Place
+from sync.oci.list_api import Bookmark
 
 KEPT_SECONDS = 600
 
@@ -18,7 +18,7 @@ class Listing:
     """The names of a list that match, sorted once it is complete. error: why they are not known, and never will be."""
 
     names: tuple[str, ...] = ()
-    place: Place = field(default_factory=Place)
+    place: Bookmark = field(default_factory=Bookmark)
     complete: bool = False
     error: OciError | None = None
 
@@ -26,7 +26,7 @@ class Listing:
     def is_read(self) -> bool:
         return self.complete or self.error is not None
 
-    def read_on(self, ask: Callable[[Place], Iterable[str]], limit: int | None = None) -> "Listing":
+    def read_on(self, ask: Callable[[Bookmark], Iterable[str]], limit: int | None = None) -> "Listing":
         """With what comes next: all of it, or so many names, or what comes in time. Raises OciError.
 
         Raises Cancelled where nothing came in time.
