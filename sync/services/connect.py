@@ -16,7 +16,7 @@ from sync.limits import Limit
 from sync.models import Instance
 from sync.oci.client import Client, Credential, Endpoint
 from sync.oci.errors import Cancelled, Denied, OciError, RegistryAnswer, Unauthorized
-from sync.oci.guest import NO_LIMITS, Limits
+from sync.oci.guest import CONNECTIONS_PER_PROCESS, NO_LIMITS, Limits
 from sync.registries import Registry, registry_of_kind
 from sync.services import outages
 
@@ -39,6 +39,19 @@ def endpoint_of(instance: Instance) -> Endpoint:
         allow_plain_http=instance.allow_plain_http,
         connect_timeout=instance.connect_timeout,
         read_timeout=instance.read_timeout,
+    )
+
+
+def hasty_endpoint(
+    instance: Instance, seconds: float, *, to_connect: float | None = None, connections: int = CONNECTIONS_PER_PROCESS
+) -> Endpoint:
+    """The instance for somebody who waits: no answer may take longer than so many seconds."""
+    endpoint = endpoint_of(instance)
+    return replace(
+        endpoint,
+        connect_timeout=min(endpoint.connect_timeout, to_connect or seconds),
+        read_timeout=min(endpoint.read_timeout, seconds),
+        max_connections=min(connections, instance.max_connections or connections),
     )
 
 
@@ -228,13 +241,8 @@ def _failed(what: str, error: Exception) -> Finding:
 def _impatient(instance: Instance) -> Iterator[Registry]:
     """The registry for somebody who waits: one attempt, short time limits, given up altogether after some seconds."""
     deadline = monotonic() + PATIENCE_SECONDS
-    endpoint = endpoint_of(instance)
-    hasty = replace(
-        endpoint,
-        connect_timeout=min(endpoint.connect_timeout, LOOK_SECONDS),
-        read_timeout=min(endpoint.read_timeout, LOOK_SECONDS),
-    )
-    client = Client(hasty, credential_of(instance), cancelled=lambda: monotonic() > deadline, attempts=1)
+    endpoint = hasty_endpoint(instance, LOOK_SECONDS)
+    client = Client(endpoint, credential_of(instance), cancelled=lambda: monotonic() > deadline, attempts=1)
     # An answer that trickles in is not waited for, either.
     end = Timer(PATIENCE_SECONDS, client.abort)
     end.daemon = True

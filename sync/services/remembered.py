@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from time import time
 
@@ -13,7 +13,7 @@ from sync.oci.client import Client
 from sync.oci.list_api import Bookmark
 from sync.oci.manifest import Descriptor, Manifest
 from sync.registries import Registry, registry_of_kind
-from sync.services.connect import credential_of, endpoint_of
+from sync.services.connect import credential_of, hasty_endpoint
 from sync.services.volume import Contents
 
 # A listing of the source is good for a while and says its age; the target changes with every run.
@@ -125,14 +125,8 @@ def open_side(
     """`seconds`: how long one answer may take. Raises CredentialKeyMissing."""
     asked = f"{instance.pk} {instance.url} {instance.username} {instance.proxy}"
     key = f"known:{side}:{sha256(asked.encode()).hexdigest()}"
-    endpoint = endpoint_of(instance)
-    hasty = replace(
-        endpoint,
-        connect_timeout=min(endpoint.connect_timeout, seconds),
-        read_timeout=min(endpoint.read_timeout, seconds),
-        max_connections=min(connections, instance.max_connections or connections),
-    )
-    client = RememberingClient(hasty, credential_of(instance), side=side, cancelled=cancelled, attempts=1)
+    endpoint = hasty_endpoint(instance, seconds, connections=connections)
+    client = RememberingClient(endpoint, credential_of(instance), side=side, cancelled=cancelled, attempts=1)
     client.known = (None if refresh else cache.get(key)) or Known()
     client.contents = cache.get(_contents_key(key)) or {}
     client.lock, client.turns = threading.Lock(), {}

@@ -1,13 +1,12 @@
 """The two sides of a check, asked for somebody who waits."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from sync.models import Instance
 from sync.oci.client import Client
 from sync.oci.errors import Cancelled, OciError, Unreachable
 from sync.registries import Registry, registry_of_kind
-from sync.services.connect import credential_of, endpoint_of
+from sync.services.connect import credential_of, hasty_endpoint
 
 # For so long may one list take, or a few comparisons.
 CALL_SECONDS = 10.0
@@ -16,14 +15,8 @@ CALLS_AT_ONCE = 16
 
 def open_side(instance: Instance, side: str, cancelled: Callable[[], bool]) -> Registry:
     """Asks twice at most, and no longer than a person waits. Raises CredentialKeyMissing."""
-    endpoint = endpoint_of(instance)
-    hasty = replace(
-        endpoint,
-        connect_timeout=min(endpoint.connect_timeout, CALL_SECONDS / 2),
-        read_timeout=min(endpoint.read_timeout, CALL_SECONDS),
-        max_connections=min(CALLS_AT_ONCE, instance.max_connections or CALLS_AT_ONCE),
-    )
-    client = Client(hasty, credential_of(instance), side=side, cancelled=cancelled, attempts=2)
+    endpoint = hasty_endpoint(instance, CALL_SECONDS, to_connect=CALL_SECONDS / 2, connections=CALLS_AT_ONCE)
+    client = Client(endpoint, credential_of(instance), side=side, cancelled=cancelled, attempts=2)
     return registry_of_kind(instance.kind, client)
 
 

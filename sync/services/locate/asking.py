@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from time import monotonic
@@ -16,7 +16,7 @@ from sync.oci.errors import OciError
 from sync.oci.manifest import Kind
 from sync.oci.reference import InvalidReference
 from sync.replication.plan import Kinds
-from sync.services.connect import credential_of, endpoint_of
+from sync.services.connect import credential_of, hasty_endpoint
 from sync.services.locate.routes import Place
 
 SECONDS = 4.0
@@ -84,10 +84,8 @@ def _ask_instance(
 def _hasty_client(instance: Instance, seconds: float) -> Client:
     """One attempt per question, none after the seconds have passed."""
     until = monotonic() + seconds
-    endpoint = endpoint_of(instance)
-    limits = {name: min(getattr(endpoint, name), seconds) for name in ("connect_timeout", "read_timeout")}
-    hasty = replace(endpoint, **limits)
-    return Client(hasty, credential_of(instance), cancelled=lambda: monotonic() > until, attempts=1)
+    endpoint = hasty_endpoint(instance, seconds)
+    return Client(endpoint, credential_of(instance), cancelled=lambda: monotonic() > until, attempts=1)
 
 
 def _ask_place(client: Client, repository: str, reference: str, *, with_kind: bool) -> Seen:
