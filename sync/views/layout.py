@@ -18,6 +18,8 @@ WORKERS_SECONDS = 10
 FAILING_SECONDS = 15
 # Above so many choices there is a field to filter them.
 FILTERED_CHOICES = 8
+# Pages that every instance has, besides its rules.
+OF_EACH_INSTANCE = ("rule-new", "instance")
 
 
 def enter_instance(request: Request, name: str) -> Instance:
@@ -85,7 +87,7 @@ class Layout:
     def choices(self) -> list[Choice]:
         """The same page of every instance, as far as another instance has it."""
         match = self._request.resolver_match
-        page = "rule-new" if match and match.url_name == "rule-new" else "rules"
+        page = match.url_name if match and match.url_name in OF_EACH_INSTANCE else "rules"
         failing = cache.get_or_set("failing_rules", runs.failing_by_instance, FAILING_SECONDS) or {}
         return [
             Choice(instance, reverse(page, args=[instance.name]), failing.get(instance.pk, 0))

@@ -89,3 +89,8 @@ def test_the_connection_is_tested_as_it_is_saved(console, registry):
 @pytest.mark.parametrize("url", ["/i/nowhere/", "/i/nowhere/namespaces/"])
 def test_what_one_may_not_see_does_not_exist(console, url):
     assert console.get(url).status_code == 404
+
+
+def test_the_switcher_leads_to_the_same_page_of_another_instance(console, source, target):
+    page = console.get("/i/prod-gz/").content.decode()
+    assert "/i/prod-eu/" in [attributes(link).get("href") for link in elements(page, "a")]
