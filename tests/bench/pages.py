@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.bench.filling import Filled
 
 MOST_QUERIES, MOST_MILLISECONDS = 12, 150
-WARM, ROUNDS = 1, 20
+WARM, ROUNDS = 3, 20
 COLUMNS = "  {:44} {:>8} {:>10} {:>10}"
 
 
