@@ -1,23 +1,42 @@
 """The nouns."""
 
+from sync.models.announcement import Announcement
 from sync.models.delivery import Delivery
 from sync.models.instance import Instance
+from sync.models.lag import Lag
 from sync.models.notification import Notification
+from sync.models.origin import TagLock, TagOrigin
 from sync.models.preference import Preference
 from sync.models.rule import SyncRule
-from sync.models.task import OPEN, Counts, LogLine, Status, SyncTask, TaskPart, TaskRepository, TaskResource, Trigger
+from sync.models.task import (
+    OPEN,
+    Counts,
+    LogLine,
+    Removal,
+    Status,
+    SyncTask,
+    TaskPart,
+    TaskRepository,
+    TaskResource,
+    Trigger,
+)
 
 __all__ = [
     "OPEN",
+    "Announcement",
     "Counts",
     "Delivery",
     "Instance",
+    "Lag",
     "LogLine",
     "Notification",
     "Preference",
+    "Removal",
     "Status",
     "SyncRule",
     "SyncTask",
+    "TagLock",
+    "TagOrigin",
     "TaskPart",
     "TaskRepository",
     "TaskResource",

@@ -73,6 +73,17 @@ class Instance(models.Model):
     down_since = models.DateTimeField(null=True, editable=False)
     down_reason = models.TextField(blank=True, editable=False)
     next_try_at = models.DateTimeField(null=True, editable=False)
+    # Of the secret with which its notifications come only the hash is kept: it is shown once.
+    hook_secret_hash = models.CharField(max_length=64, blank=True, editable=False)
+    hook_secret_set_at = models.DateTimeField(null=True, editable=False)
+    notified_at = models.DateTimeField(null=True, editable=False)
+    poll_minutes = models.PositiveSmallIntegerField(
+        "poll every",
+        default=0,
+        validators=[MaxValueValidator(1440)],
+        help_text="Minutes between two looks for news, for registries that cannot notify; 0: never.",
+    )
+    next_poll_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -63,11 +63,38 @@ class SyncRule(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(64)],
         help_text="Workers that may work on one task of this rule at the same time.",
     )
+    schedule = models.CharField(
+        max_length=100, blank=True, help_text="A cron expression, for example 0 3 * * *. Blank: pushes and Sync only."
+    )
+    schedule_zone = models.CharField("time zone", max_length=64, default="UTC")
+    next_run_at = models.DateTimeField(null=True, editable=False)
+    delete_removed = models.BooleanField(
+        "delete what is deleted in the source",
+        default=False,
+        help_text="Only what this rule brought and nobody changed since.",
+    )
+    removal_share = models.PositiveSmallIntegerField(
+        "deletions at most",
+        default=20,
+        validators=[MaxValueValidator(100)],
+        help_text="Percent of what the rule has brought, in one task; more waits for your yes on the task's page.",
+    )
+    webhook_url = models.CharField(
+        "webhook", max_length=500, blank=True, help_text="Told by a signed POST when a task ends. Blank: nobody is."
+    )
+    webhook_failures_only = models.BooleanField("only tasks with failures", default=False)
+    encrypted_webhook_secret = models.TextField(blank=True, editable=False)
+    # Of what was pushed within a day, in seconds; sync.services.lag computes them now and then.
+    lag_median = models.FloatField(null=True, editable=False)
+    lag_p95 = models.FloatField(null=True, editable=False)
+    lag_worst = models.FloatField(null=True, editable=False)
+    lag_counted_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         ordering = ["name"]
+        indexes = [models.Index(fields=["next_run_at"], name="rule_next_run")]
         constraints = [
             models.UniqueConstraint(
                 fields=["source", "name"],
@@ -111,6 +138,6 @@ class SyncRule(models.Model):
         """The rule as it is now, for a task that keeps to it whatever is changed later."""
         kept = (
             "name source_namespace repositories exclude_repositories tags exclude_tags images charts others "
-            "with_referrers target_namespace overwrite parallelism"
+            "with_referrers target_namespace overwrite parallelism delete_removed removal_share"
         )
         return {field: getattr(self, field) for field in kept.split()}

@@ -72,7 +72,8 @@ class SyncTask(Counts):
     source = models.ForeignKey(Instance, null=True, on_delete=models.SET_NULL, related_name="tasks")
     target = models.ForeignKey(Instance, null=True, on_delete=models.SET_NULL, related_name="+")
     snapshot = models.JSONField()
-    # [{"repository": whole name, "tag": tag}], empty: everything that the rule matches.
+    # [{"repository": whole name, "tag": tag}], empty: everything that the rule matches. Of pushes also "at", when the
+    # first of them was notified (seconds since the epoch).
     selection = models.JSONField(default=list, blank=True)
     trigger = models.CharField(max_length=16, choices=Trigger)
     quick = models.BooleanField(
@@ -88,6 +89,9 @@ class SyncTask(Counts):
     # None until the source was listed.
     repository_count = models.PositiveIntegerField(null=True)
     all_planned = models.BooleanField(default=False)
+    removals_allowed = models.BooleanField(
+        null=True, help_text="A person's word on deletions beyond the rule's safety share; unknown: nobody was asked."
+    )
     reason = models.TextField(blank=True)
     log_lines = models.PositiveIntegerField(default=0, help_text="Lines offered to the log, those over the limit too.")
 
@@ -102,7 +106,13 @@ class SyncTask(Counts):
                 fields=["rule"],
                 condition=models.Q(status=Status.WAITING, selection=[]),
                 name="one_full_task_of_a_rule_waits",
-            )
+            ),
+            # Pushes join it until it knows its repositories.
+            models.UniqueConstraint(
+                fields=["rule"],
+                condition=models.Q(trigger=Trigger.PUSH, repository_count=None, status__in=OPEN, stop_requested=False),
+                name="one_push_task_of_a_rule_gathers",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -192,6 +202,7 @@ class TaskPart(models.Model):
     task = models.ForeignKey(SyncTask, on_delete=models.CASCADE, related_name="parts")
     repository = models.ForeignKey(TaskRepository, null=True, on_delete=models.CASCADE, related_name="parts")
     tags = models.JSONField(null=True)
+    removing = models.BooleanField(default=False, help_text="The tags are to be deleted in the target.")
     # The fencing token of the owner, blank while it waits. Every write of an owner is conditional on it.
     claim = models.CharField(max_length=36, blank=True)
     heartbeat_at = models.DateTimeField(null=True)
@@ -235,12 +246,29 @@ class TaskResource(models.Model):
     reason = models.TextField(blank=True)
     hint = models.TextField(blank=True)
     retryable = models.BooleanField(default=False)
+    lag_seconds = models.FloatField(null=True, help_text="From the notification to the tag in the target.")
     finished_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["repository", "tag"]
         constraints = [models.UniqueConstraint(fields=["repository", "tag"], name="resource_once_per_repository")]
         indexes = [models.Index(fields=["digest"], name="resource_digest")]
+
+    def __str__(self) -> str:
+        return self.tag
+
+
+class Removal(models.Model):
+    """A tag that is gone from the source, and that the rule brought to the target with this digest."""
+
+    task = models.ForeignKey(SyncTask, on_delete=models.CASCADE, related_name="removals")
+    repository = models.ForeignKey(TaskRepository, on_delete=models.CASCADE, related_name="removals")
+    tag = models.CharField(max_length=128)
+    digest = models.CharField(max_length=140)
+
+    class Meta:
+        ordering = ["repository", "tag"]
+        constraints = [models.UniqueConstraint(fields=["repository", "tag"], name="removal_once_per_repository")]
 
     def __str__(self) -> str:
         return self.tag
