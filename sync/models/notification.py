@@ -9,8 +9,7 @@ from sync.models.instance import Instance
 class Notification(models.Model):
     """Its id is its place in the order of pushes, the only one there is between registries.
 
-    `own`: the console wrote the tag itself, and tells rules that start there; `place` is then that of the push which
-    the copy stems from. `echo`: the registry told of what the console had written.
+    `own`: the console wrote the tag itself, and tells rules that start there. `echo`: the registry told of that.
     """
 
     class Action(models.TextChoices):
@@ -25,7 +24,6 @@ class Notification(models.Model):
     actor = models.CharField(max_length=150, blank=True)
     received_at = models.DateTimeField(default=timezone.now)
     own = models.BooleanField(default=False)
-    place = models.BigIntegerField(null=True)
     echo = models.BooleanField(default=False)
     # Blank until the rules that it concerns have their tasks.
     handled_at = models.DateTimeField(null=True)

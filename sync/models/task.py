@@ -89,6 +89,8 @@ class SyncTask(Counts):
     # None until the source was listed.
     repository_count = models.PositiveIntegerField(null=True)
     all_planned = models.BooleanField(default=False)
+    # Of a task of pushes: when the first of them was told.
+    notified_at = models.DateTimeField(null=True)
     removals_allowed = models.BooleanField(
         null=True, help_text="A person's word on deletions beyond the rule's safety share; unknown: nobody was asked."
     )
@@ -106,12 +108,6 @@ class SyncTask(Counts):
                 fields=["rule"],
                 condition=models.Q(status=Status.WAITING, selection=[]),
                 name="one_full_task_of_a_rule_waits",
-            ),
-            # Pushes join it until it knows its repositories.
-            models.UniqueConstraint(
-                fields=["rule"],
-                condition=models.Q(trigger=Trigger.PUSH, repository_count=None, status__in=OPEN, stop_requested=False),
-                name="one_push_task_of_a_rule_gathers",
             ),
         ]
 
