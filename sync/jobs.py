@@ -7,7 +7,9 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from sync import queue
 from sync.models import SyncTask
-from sync.services import execute, trigger
+from sync.services import dispatch as dispatching
+from sync.services import execute, lag, trigger
+from sync.services.order import forget_abandoned_locks
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,16 @@ def execute_task(task_id: int) -> None:
         log.warning("task %s is left to the next sweep: the database failed: %s", task_id, error)
 
 
+def dispatch() -> None:
+    """Hands what registries told to the rules."""
+    close_old_connections()
+    try:
+        queue.dispatch_begins()
+        dispatching.dispatch(queue.leaving)
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("notifications are left to the next sweep: the database failed: %s", error)
+
+
 def sweep() -> None:
     """Mends what was lost: claims of dead workers, tasks that the queue forgot, tasks that have waited enough."""
     close_old_connections()
@@ -49,6 +61,9 @@ def sweep() -> None:
 
 
 def _sweep() -> None:
+    dispatching.dispatch(queue.leaving)
+    forget_abandoned_locks()
+    lag.refresh()
     queued, asked = queue.queued_tasks(), 0
     for idle in execute.sweep(queue.leaving):
         asked += trigger.top_up(idle.task, idle.working, idle.ready, queued[idle.task.pk])

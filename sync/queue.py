@@ -41,6 +41,11 @@ INSPECT_SECONDS = 5
 # A worker that gave no sign of life for so long is not counted any more; it gives four in that time.
 WORKER_SEEN_SECONDS = 60
 
+# Notifications that are to be handed out: asked for once; lost with its queue, the sweep does it after a while.
+DISPATCH_ASKED, DISPATCH_ASKED_SECONDS = "tcrconsole:dispatch-asked", 10
+# So soon after the last time it is a burst, in which more is waited for.
+DISPATCHED, BURST_MILLISECONDS, LINGER_SECONDS = "tcrconsole:dispatched", 2000, 0.7
+
 _leaving = threading.Event()
 
 
@@ -125,6 +130,25 @@ def enqueue_task(task_id: int, queue: str = "default") -> bool:
         log.warning("task %s could not be enqueued: %s", task_id, error)
         return False
     return True
+
+
+def enqueue_dispatch() -> bool:
+    """Asks for notifications to be handed to the rules, once until somebody begins. False when the queue is away."""
+    try:
+        if server().set(DISPATCH_ASKED, 1, nx=True, ex=DISPATCH_ASKED_SECONDS):
+            django_rq.get_queue("control").enqueue("sync.jobs.dispatch", job_id=f"dispatch-{uuid4().hex}")
+    except RedisError as error:
+        log.warning("notifications wait for the next sweep: %s", error)
+        return False
+    return True
+
+
+def dispatch_begins() -> None:
+    """What comes from now on asks again. In a burst what comes within a moment is waited for: one task for many."""
+    if server().exists(DISPATCHED):
+        _leaving.wait(LINGER_SECONDS)
+    server().set(DISPATCHED, 1, px=BURST_MILLISECONDS)
+    server().delete(DISPATCH_ASKED)
 
 
 def others_wait(task_id: int) -> bool:

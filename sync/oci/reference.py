@@ -97,6 +97,12 @@ def digest_tags(digest: str) -> tuple[str, ...]:
     return (fallback, f"{fallback}.sig", f"{fallback}.att", f"{fallback}.sbom")
 
 
+def subject_of(digest_tag: str) -> str:
+    """The digest that such a tag belongs to; blank where the tag holds a part of it only (sha512)."""
+    algorithm, _, value = digest_tag.partition(".")[0].partition("-")
+    return f"{algorithm}:{value}" if algorithm == "sha256" else ""
+
+
 @dataclass(frozen=True)
 class Reference:
     """What a person writes for one artifact. `tag` and `digest` are "" when they were not given."""

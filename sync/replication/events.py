@@ -8,11 +8,12 @@ from sync.oci.manifest import Kind
 
 
 class Outcome(StrEnum):
-    """What became of one resource (`removed` and `superseded` come from elsewhere)."""
+    """What became of one resource (`removed` comes from elsewhere)."""
 
     COPIED = "copied"
     UNCHANGED = "unchanged"
     CONFLICT = "conflict"
+    SUPERSEDED = "superseded"
     FAILED = "failed"
 
 

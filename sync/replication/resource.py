@@ -14,7 +14,7 @@ from sync.replication.graph import NEXT, Graph, Once
 from sync.replication.journey import Journey
 from sync.replication.plan import Action, Decision, DigestTags, Kinds, TagsThere, digest_there, judge, taking_names
 from sync.replication.spec import Spec
-from sync.replication.transfer import TagTaken, Transfer
+from sync.replication.transfer import Superseded, TagTaken, Transfer
 from sync.replication.work import RepositoryWork
 
 LONG_AGO = float("-inf")
@@ -170,6 +170,8 @@ class Resources:
                 await self._transfer.copy(journey, decision, root, compared.at)
         except TagTaken as taken:
             decision, outcome = replace(decision, target_digest=taken.digest), Outcome.CONFLICT
+        except Superseded as newer:
+            decision, outcome = replace(decision, target_digest=newer.digest), Outcome.SUPERSEDED
         except Exception as raised:  # noqa: BLE001 - see failure
             outcome, error = Outcome.FAILED, failure(raised, f"copy {repository.name}:{decision.tag}")
             if isinstance(error, Cancelled):

@@ -8,6 +8,7 @@ from time import monotonic
 
 from sync.oci.errors import Cancelled
 from sync.registries import Registry
+from sync.replication.consent import Answerer, Consent
 from sync.replication.events import Event, Outcome, RepositoryDone, ResourceDone, TagsListed, Tick
 from sync.replication.faults import failure
 from sync.replication.graph import NEXT, Gate, Graph
@@ -46,6 +47,7 @@ class Replication:
     """One run. `stop` is the event that the clients of both registries ask as `cancelled`.
 
     `width`: of an earlier run between the same registries, which has found out how many calls are worth making at once.
+    `answerer`: tells in the caller's thread whether tags may be written; None where nobody else writes.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Replication:
         limits: Limits,
         whereabouts: Whereabouts,
         width: Width | None = None,
+        answerer: Answerer | None = None,
     ) -> None:
         self._source = source.client
         self._target = target.client
@@ -66,6 +69,9 @@ class Replication:
         self._limits = limits
         self._graph = Graph(width or Width(limits.calls_at_once), "replication")
         self._window = Gate(self._graph, limits.resources_at_once)
+        self._events: deque[Event] = deque()
+        self._news = threading.Event()
+        self._consent = Consent(self._graph, answerer, self._news.set) if answerer else None
         transfer = Transfer(
             self._graph,
             source.client,
@@ -74,10 +80,9 @@ class Replication:
             same_instance=spec.same_instance,
             with_referrers=spec.with_referrers,
             overwrite=spec.overwrite,
+            consent=self._consent,
         )
         self._resources = Resources(self._graph, source.client, target, spec, transfer, self._tell)
-        self._events: deque[Event] = deque()
-        self._news = threading.Event()
 
     def drain(self) -> None:
         """Nothing new is taken up from now on; what is under way ends, the rest comes back as interrupted."""
@@ -130,6 +135,8 @@ class Replication:
         self._news.wait(TICK_SECONDS)
         self._news.clear()
         self._graph.beat()
+        if self._consent is not None:
+            self._consent.answer(leaving=self._stop.is_set())
         if not self._events:
             yield Tick()
         while self._events:

@@ -10,6 +10,7 @@ from sync.oci.client import Client
 from sync.oci.errors import Denied, InvalidManifest, ManifestTooLarge, NotFound, Unauthorized
 from sync.oci.manifest import Descriptor, Manifest
 from sync.replication.blobs import Blobs
+from sync.replication.consent import Answer, Consent, Question
 from sync.replication.graph import FIRST, Gates, Graph, Once
 from sync.replication.journey import Journey
 from sync.replication.plan import Decision
@@ -20,10 +21,20 @@ MAX_DEPTH = 8
 # A copy that took longer looks once more for a tag that must not be overwritten.
 LOOK_AGAIN_SECONDS = 5.0
 MAX_MANIFESTS = 2000
+# Until a tag that another task is writing is asked for again.
+BUSY_SECONDS = 0.3
 
 
 class TagTaken(Exception):
     """The tag came to the target while the copy was under way, with another digest; the rule does not overwrite."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(digest)
+        self.digest = digest
+
+
+class Superseded(Exception):
+    """The tag of the target holds what was pushed later than what was to be copied."""
 
     def __init__(self, digest: str) -> None:
         super().__init__(digest)
@@ -43,8 +54,11 @@ class Transfer:
         same_instance: bool,
         with_referrers: bool,
         overwrite: bool,
+        consent: Consent | None = None,
     ) -> None:
+        """consent: asked before a tag is written; None where nobody else writes."""
         self._graph = graph
+        self._consent = consent
         self._source = source
         self._target = target
         self._blobs = Blobs(graph, source, target, whereabouts, same_instance=same_instance)
@@ -57,26 +71,53 @@ class Transfer:
         self._below: dict[str, tuple[Descriptor, ...]] = {}
 
     async def copy(self, journey: Journey, decision: Decision, root: Manifest, looked_at: float) -> None:
-        """Brings the manifest and all that it stands on, then lets the tag point to it. Raises OciError, TagTaken.
+        """Brings the manifest and all that it stands on, then lets the tag point to it.
+
+        Raises OciError, TagTaken, Superseded.
 
         looked_at: when the target was seen to hold what the decision says (monotonic seconds).
         """
         await self._bring_parts(journey, root)
         if self._with_referrers:
             await self._bring_referrers(journey, root)
-        if not self._overwrite and monotonic() - looked_at > LOOK_AGAIN_SECONDS:
+        if self._consent is not None:
+            await self._take_tag(self._consent, journey, decision)
+        elif not self._overwrite and monotonic() - looked_at > LOOK_AGAIN_SECONDS:
             self._look_again(journey, decision)
         await self._write(journey, decision.tag, root)
 
-    def _look_again(self, journey: Journey, decision: Decision) -> None:
-        """Somebody may have pushed the tag meanwhile, or it could not be seen before the repository was there."""
+    async def _take_tag(self, consent: Consent, journey: Journey, decision: Decision) -> None:
+        """The tag is ours to write, and holds what it held when we were told so."""
+        there = decision.target_digest
+        while True:
+            asked = (journey.source_repository, journey.target_repository, decision.tag, decision.digest, there)
+            answer = await consent.ask(Question(*asked))
+            if answer is Answer.SUPERSEDED:
+                raise Superseded(there)
+            if answer is Answer.BUSY:
+                await self._graph.sleep(BUSY_SECONDS)
+                journey.check_lease()
+                continue
+            found = self._look_again(journey, decision)
+            if found in (there, decision.digest):
+                return
+            there = found
+
+    def _look_again(self, journey: Journey, decision: Decision) -> str:
+        """What the tag holds now: somebody may have pushed it meanwhile, or it could not be seen before.
+
+        Raises TagTaken when that is another digest, which the rule does not overwrite.
+        """
         try:
             there = self._target.head_manifest(journey.target_repository, decision.tag)
         except (Unauthorized, Denied) as error:
+            if self._overwrite:
+                return decision.target_digest
             error.hint = "Existing tags are to be kept, but this account may not look for them: let it read the target."
             raise
-        if there is not None and there.digest != decision.digest:
+        if there is not None and there.digest != decision.digest and not self._overwrite:
             raise TagTaken(there.digest)
+        return there.digest if there is not None else ""
 
     async def complete(self, journey: Journey, held: Descriptor, *, thorough: bool = True) -> bool:
         """For a resource that is equal already: brings signatures that came after it. True when one was missing.

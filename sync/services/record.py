@@ -1,16 +1,19 @@
 """Taking down what a run tells, so that it is written in bunches."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
 from time import monotonic
 
 from django.conf import settings
 
-from sync.models import SyncTask, TaskPart, TaskRepository
+from sync.models import SyncTask, TaskPart, TaskRepository, Trigger
 from sync.replication.events import Event, RepositoryDone, ResourceDone, Tick
 from sync.replication.lease import Lease
 from sync.replication.work import RepositoryWork
 from sync.services import writing
 from sync.services.memory import Memory, remembered
+from sync.services.order import Umpire
 from sync.services.patience import PutOff, put_off
 from sync.services.sheet import Sheet
 
@@ -20,13 +23,16 @@ FLUSH_SECONDS = 1.0
 class Recorder:
     """Takes the events of one run and writes them in bunches, each write conditional on the claim.
 
-    `patient`: failures that waiting may heal are put off; else they are failures like any other.
+    `patient`: failures that waiting may heal are put off; else they are failures like any other. `umpire`: whose
+    consent tags were written with, where others write there, too.
     """
 
-    def __init__(self, task: SyncTask, token: str, *, patient: bool) -> None:
+    def __init__(self, task: SyncTask, token: str, *, patient: bool, umpire: Umpire | None = None) -> None:
         self._task = task
         self._token = token
         self._patient = patient
+        self._umpire = umpire
+        self._pushed = _told(task)
         self._sheets: dict[str, Sheet] = {}
         # The engine is done with these: written with all others, and until then their repositories stay ours.
         self._ended: dict[Sheet, PutOff | None] = {}
@@ -72,7 +78,10 @@ class Recorder:
             lease=Lease(settings.SILENT_SECONDS / 2),
         )
         remaining = None if part.tags is None else dict.fromkeys(part.tags)
-        self._sheets[repository.name] = Sheet(part, repository, work, remaining)
+        self._sheets[repository.name] = sheet = Sheet(part, repository, work, remaining)
+        sheet.pushed = self._pushed.get(repository.name, {})
+        if self._umpire is not None:
+            sheet.goes_on = partial(self._umpire.goes_on, repository.target_name)
         return work
 
     def record(self, event: Event | Tick) -> None:
@@ -89,6 +98,8 @@ class Recorder:
             else:
                 self._got_through = self._got_through or isinstance(event, ResourceDone)
                 sheet.note(event)
+            if isinstance(event, ResourceDone) and self._umpire is not None and sheet is not None:
+                self._umpire.done(sheet.repository.target_name, event.tag)
         if monotonic() - self._flushed_at >= FLUSH_SECONDS:
             self.flush()
 
@@ -101,6 +112,8 @@ class Recorder:
         if beat:
             self._beat_at = monotonic()
         self._flushed_at = monotonic()
+        if self._umpire is not None:
+            self._umpire.release()
 
     def flush_ended(self) -> bool:
         """Writes what the engine is done with, if there is such."""
@@ -147,3 +160,12 @@ class Recorder:
 def _repository(part: TaskPart) -> TaskRepository:
     assert part.repository is not None  # noqa: S101 - parts without one list repositories and are not recorded here
     return part.repository
+
+
+def _told(task: SyncTask) -> Mapping[str, Mapping[str, float]]:
+    """When the pushes of the task were told, by repository and tag."""
+    told: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    if task.trigger == Trigger.PUSH:
+        for one in task.selection:
+            told[one["repository"]][one["tag"]] = one["at"]
+    return told

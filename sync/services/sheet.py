@@ -1,15 +1,21 @@
 """What a worker knows about one part that it claimed: what is left to do, and what is not written yet."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from time import time
 
 from django.template.defaultfilters import filesizeformat
 
-from sync.models import Delivery, LogLine, TaskPart, TaskRepository, TaskResource
+from sync.models import Delivery, LogLine, Notification, TaskPart, TaskRepository, TaskResource
 from sync.oci.errors import OciError
 from sync.replication.events import BytesMoved, Event, LeftOut, Outcome, ResourceDone, TagsListed, Vanished
 from sync.replication.work import RepositoryWork
 from sync.services import claims, tasklog
+
+
+def _nowhere(tag: str) -> bool:
+    return False
 
 
 @dataclass(eq=False)
@@ -21,6 +27,10 @@ class Sheet:
     work: RepositoryWork
     # In order; None before the tags are listed.
     remaining: dict[str, None] | None
+    # When its push was told (seconds since the epoch), by tag; under a blank tag for all.
+    pushed: Mapping[str, float] = field(default_factory=dict)
+    # Whether a rule carries the tag on from the target.
+    goes_on: Callable[[str], bool] = _nowhere
     numbers: Counter[str] = field(default_factory=Counter)
     listing: TagsListed | None = None
     # Failures that waiting may heal, by tag; a blank tag: the listing failed.
@@ -28,6 +38,7 @@ class Sheet:
     reason: str = ""
     resources: list[TaskResource] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
+    onward: list[Notification] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
     came_forward: bool = False
     changed: bool = False
@@ -96,12 +107,17 @@ class Sheet:
         self._note_delivery(event)
         if event.outcome is Outcome.UNCHANGED:
             return
-        self.resources.append(_resource_row(self.repository, event))
+        row = _resource_row(self.repository, event)
+        self.resources.append(row)
+        if event.outcome is Outcome.COPIED:
+            self._note_arrival(row)
         if event.error is not None:
             self.reason = self.reason or str(event.error)
             self.say(tasklog.ERROR, ": ".join(filter(None, (event.tag, str(event.error)))))
         elif event.outcome is Outcome.CONFLICT:
             self.say(tasklog.WARNING, f"{event.tag}: left alone, the target has another digest, {event.target_digest}.")
+        elif event.outcome is Outcome.SUPERSEDED:
+            self.say(tasklog.INFO, f"{event.tag}: left alone, the target holds a newer push, {event.target_digest}.")
         else:
             moved = f", {filesizeformat(event.moved_bytes)} moved" if event.moved_bytes else ""
             self.say(tasklog.INFO, f"{event.tag}: copied{moved}.")
@@ -116,6 +132,15 @@ class Sheet:
                 Delivery(repository=self.repository.target_name, tag=event.tag, digest=event.digest, brought=brought)
             )
 
+    def _note_arrival(self, row: TaskResource) -> None:
+        """How late it is, and who else is to have it."""
+        told = self.pushed.get(row.tag, self.pushed.get(""))
+        if told is not None:
+            row.lag_seconds = max(0.0, time() - told)
+        if row.digest != row.target_digest and self.goes_on(row.tag):
+            name = self.repository.target_name
+            self.onward.append(Notification(repository=name, tag=row.tag, digest=row.digest, own=True))
+
     def _done(self, tag: str, outcome: str) -> None:
         """The tag leaves what remains and is counted, both in the next write."""
         if self.remaining is not None:
@@ -129,7 +154,7 @@ class Sheet:
     def written(self) -> None:
         self.numbers.clear()
         self.listing = None
-        self.resources, self.deliveries, self.lines = [], [], []
+        self.resources, self.deliveries, self.lines, self.onward = [], [], [], []
         self.came_forward = self.changed = False
 
 

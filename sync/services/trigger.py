@@ -1,8 +1,10 @@
 """The one corridor: a push, a click and a command all open their task here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from django.db import transaction
 
@@ -13,6 +15,8 @@ from sync.services.execute import finish
 from sync.services.spec import spec_of_rule
 
 Selection = Sequence[tuple[str, str]]
+# Of a task of pushes; of more, whole repositories are looked at.
+MOST_SELECTED = 2000
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,50 @@ def open_task(
         if enqueue:
             transaction.on_commit(partial(queue.enqueue_task, task.pk, queue_for(task)))
     return Opened(task, created=True)
+
+
+Pushed = Mapping[tuple[str, str], float]
+"""(repository, tag) pairs to look at, a blank tag for all tags, with when they were told (seconds since the epoch)."""
+
+
+def join_push(rule: SyncRule, pushed: Pushed) -> Opened:
+    """Pushes to the source of the rule: they join its task that has not been planned yet, or open one.
+
+    To be called in a transaction. Raises SyncRule.DoesNotExist.
+    """
+    rule = SyncRule.objects.select_for_update().get(pk=rule.pk)
+    gathering = rule.tasks.filter(
+        trigger=Trigger.PUSH,
+        status__in=OPEN,
+        repository_count=None,
+        stop_requested=False,
+        source=rule.source_id,
+        target=rule.target_id,
+    )
+    task = gathering.select_for_update(of=("self",)).first()
+    if task is None or task.snapshot != rule.snapshot():
+        opened = open_task(rule, Trigger.PUSH, selection=list(pushed))
+        opened.task.selection, created = [], True
+        task = opened.task
+    else:
+        created = False
+    task.selection = _joined(task.selection, pushed)
+    task.notified_at = datetime.fromtimestamp(min(one["at"] for one in task.selection), UTC)
+    task.save(update_fields=["selection", "notified_at"])
+    return Opened(task, created)
+
+
+def _joined(selection: Sequence[Mapping[str, Any]], pushed: Pushed) -> list[dict[str, Any]]:
+    """What was told first counts. Of very many tags all tags of their repositories are looked at."""
+    told = {(one["repository"], one["tag"]): one["at"] for one in selection}
+    for pair, at in pushed.items():
+        told[pair] = min(at, told.get(pair, at))
+    if len(told) > MOST_SELECTED:
+        whole: dict[tuple[str, str], float] = {}
+        for (repository, _), at in told.items():
+            whole[repository, ""] = min(at, whole.get((repository, ""), at))
+        told = whole
+    return [{"repository": repository, "tag": tag, "at": at} for (repository, tag), at in told.items()]
 
 
 def _full_task_of(rule: SyncRule, *, quick: bool) -> SyncTask | None:

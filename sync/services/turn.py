@@ -1,14 +1,13 @@
 """One worker's turn at one task: it claims parts, runs the engine on them, and has written down what happens."""
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from functools import lru_cache, partial
 from math import ceil
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from django.conf import settings
@@ -26,6 +25,7 @@ from sync.replication.width import Width
 from sync.replication.work import Limits, RepositoryWork
 from sync.services import claims, outages, tasklog
 from sync.services.connect import limit_of, open_registry, reach
+from sync.services.order import Umpire, is_contested
 from sync.services.patience import put_off
 from sync.services.record import Recorder
 from sync.services.spec import spec_of_task
@@ -99,7 +99,8 @@ class Turn:
         self._spec = spec_of_task(task)
         self._stop = threading.Event()
         self._token = str(uuid4())
-        self._recorder = Recorder(task, self._token, patient=patient)
+        self._umpire = Umpire(task, self._token) if is_contested(task) else None
+        self._recorder = Recorder(task, self._token, patient=patient, umpire=self._umpire)
         self._asked_at = monotonic()
         self._sharers = min(task.parallelism, sharers)
 
@@ -186,7 +187,9 @@ class Turn:
         limits = Limits(settings.REPOSITORIES_AT_ONCE, settings.RESOURCES_AT_ONCE, settings.CALLS_AT_ONCE)
         with shared_hints(target_id, kept_in_target(target_id)) as hints:
             width = kept_width(self._task.source_id, target_id, settings.CALLS_AT_ONCE)
-            self._follow(Replication(source, target, self._spec, self._stop, limits, hints, width), time, source)
+            answerer = self._umpire.answer if self._umpire else None
+            run = Replication(source, target, self._spec, self._stop, limits, hints, width, answerer)
+            self._follow(run, time, source)
 
     def _follow(self, replication: Replication, time: _Time, source: Registry) -> None:
         with closing(replication.run(partial(self._take, time, source), self._should_stop)) as events:
@@ -232,13 +235,10 @@ class Turn:
         return wanted
 
     def _plan(self, part: TaskPart, source: Registry) -> None:
-        tags: dict[str, list[str]] = defaultdict(list)
-        for chosen in self._task.selection:
-            tags[chosen["repository"]] += [chosen["tag"]] if chosen["tag"] else []
-        names = list(tags) or self._listed(part, source)
-        if names is None:
+        names = None if self._task.selection else self._listed(part, source)
+        if names is None and not self._task.selection:
             return
-        plan_repositories(part, self._spec, {name: tags.get(name) or None for name in names})
+        plan_repositories(part, self._spec, names)
         self._task.refresh_from_db()
         self._spread()
 
@@ -261,16 +261,18 @@ class Turn:
         return self._task.stop_requested or not self._task.is_open or self._leaving()
 
 
-def plan_repositories(part: TaskPart, spec: Spec, chosen: Mapping[str, Sequence[str] | None]) -> None:
+def plan_repositories(part: TaskPart, spec: Spec, listed: Sequence[str] | None) -> None:
     """Writes a row and a first part for each repository, all or none, if the part that asked for them is still ours.
 
-    chosen: the tags to copy by name of the repository, None for all that match.
+    listed: those of the source that match; None for a task that has a selection, which pushes join until now.
     """
     task = part.task
-    rows = [TaskRepository(task=task, name=name, target_name=spec.target_repository(name)) for name in chosen]
     with transaction.atomic():
         if not claims.owned(part).delete()[0]:
             return
+        selection = SyncTask.objects.select_for_update().values_list("selection", flat=True).get(pk=task.pk)
+        chosen = _chosen(selection) if listed is None else dict.fromkeys(listed)
+        rows = [TaskRepository(task=task, name=name, target_name=spec.target_repository(name)) for name in chosen]
         TaskRepository.objects.bulk_create(rows, batch_size=500)
         parts = [TaskPart(task=task, repository=row, tags=chosen[row.name]) for row in rows]
         TaskPart.objects.bulk_create(parts, batch_size=500)
@@ -278,6 +280,18 @@ def plan_repositories(part: TaskPart, spec: Spec, chosen: Mapping[str, Sequence[
         tasklog.say(
             task, tasklog.INFO, "1 repository matches." if len(rows) == 1 else f"{len(rows)} repositories match."
         )
+
+
+def _chosen(selection: Sequence[Mapping[str, Any]]) -> dict[str, list[str] | None]:
+    """The tags by repository, None for all that match."""
+    chosen: dict[str, list[str] | None] = {}
+    for one in selection:
+        tags = chosen.setdefault(one["repository"], [])
+        if not one["tag"]:
+            chosen[one["repository"]] = None
+        elif tags is not None:
+            tags.append(one["tag"])
+    return chosen
 
 
 @lru_cache(maxsize=64)

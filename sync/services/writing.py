@@ -12,7 +12,8 @@ from django.db import transaction
 from django.db.models import JSONField, Value
 from django.db.models.functions import Now
 
-from sync.models import OPEN, Delivery, SyncTask, TaskPart, TaskRepository, TaskResource
+from sync import queue
+from sync.models import OPEN, Delivery, Lag, Notification, SyncTask, TaskPart, TaskRepository, TaskResource
 from sync.services import claims, tasklog
 from sync.services.patience import PutOff
 from sync.services.sheet import Sheet
@@ -83,6 +84,8 @@ def _write_totals(task: SyncTask, sheets: Sequence[Sheet]) -> None:
         numbers.update(sheet.numbers)
     claims.count_in_task(task.pk, numbers)
     _write_deliveries(task, [delivery for sheet in sheets for delivery in sheet.deliveries])
+    _write_lags(task, [row for sheet in sheets for row in sheet.resources if row.lag_seconds is not None])
+    _tell_onward(task, [notification for sheet in sheets for notification in sheet.onward])
     lines = sorted((line for sheet in sheets for line in sheet.lines), key=lambda line: line.at)
     tasklog.write(task, lines)
     if any(sheet.listing or not sheet.repository.listed for sheet in sheets):
@@ -92,10 +95,7 @@ def _write_totals(task: SyncTask, sheets: Sequence[Sheet]) -> None:
 
 def _write_deliveries(task: SyncTask, deliveries: Sequence[Delivery]) -> None:
     """After the task was locked: who deletes its rule takes the rule from the task before anything else."""
-    if not deliveries:
-        return
-    locked = SyncTask.objects.select_for_update(no_key=True).values_list("rule_id", "target_id")
-    rule_id, target_id = locked.get(pk=task.pk)
+    rule_id, target_id = _locked_rule(task) if deliveries else (None, None)
     if rule_id is None or target_id is None:
         return
     for delivery in deliveries:
@@ -107,6 +107,31 @@ def _write_deliveries(task: SyncTask, deliveries: Sequence[Delivery]) -> None:
         unique_fields=["rule", "target", "repository", "tag"],
         update_fields=["digest", "delivered_at", "brought"],
     )
+
+
+def _locked_rule(task: SyncTask) -> tuple[int | None, int | None]:
+    """The ids of the task's rule and target, which nobody deletes before all is written."""
+    locked = SyncTask.objects.select_for_update(no_key=True).values_list("rule_id", "target_id")
+    rule_id, target_id = locked.get(pk=task.pk)
+    return rule_id, target_id
+
+
+def _write_lags(task: SyncTask, resources: Sequence[TaskResource]) -> None:
+    rule_id, _ = _locked_rule(task) if resources else (None, None)
+    if rule_id is not None:
+        Lag.objects.bulk_create(
+            [Lag(rule_id=rule_id, seconds=row.lag_seconds or 0.0) for row in resources], batch_size=500
+        )
+
+
+def _tell_onward(task: SyncTask, notifications: Sequence[Notification]) -> None:
+    """What came to the target is a push there, whether or not its registry tells of it."""
+    if not notifications or task.target_id is None:
+        return
+    for notification in notifications:
+        notification.instance_id = task.target_id
+    Notification.objects.bulk_create(notifications, batch_size=500)
+    transaction.on_commit(queue.enqueue_dispatch)
 
 
 def _put_off(sheet: Sheet, wait: PutOff) -> dict[str, Any]:
@@ -139,7 +164,8 @@ def _rest(sheet: Sheet) -> Iterator[TaskPart]:
 
 
 def _write_resources(rows: Sequence[TaskResource]) -> None:
-    written = "kind outcome digest target_digest moved_bytes side operation http_status code reason hint retryable"
+    failure = "side operation http_status code reason hint retryable"
+    written = f"kind outcome digest target_digest moved_bytes lag_seconds {failure}"
     TaskResource.objects.bulk_create(
         rows,
         batch_size=500,

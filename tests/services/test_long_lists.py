@@ -65,7 +65,7 @@ def test_a_worker_before_which_another_has_planned_claims_no_more_than_it_works_
     def planned_meanwhile(self, *sides):
         reach(self, *sides)
         if (part := TaskPart.objects.filter(repository=None).first()) is not None:
-            turn.plan_repositories(part, self._spec, dict.fromkeys(names))
+            turn.plan_repositories(part, self._spec, names)
 
     def counted(self, parts):
         works = open_(self, parts)

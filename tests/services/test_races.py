@@ -84,7 +84,7 @@ def test_an_ended_task_is_not_planned(rule):
     part = claimed(task, "planner")
     stopped_elsewhere(task)
     TaskPart.objects.all().delete()
-    plan_repositories(part, spec_of_task(task), {f"{rule.source_namespace}/web": None})
+    plan_repositories(part, spec_of_task(task), [f"{rule.source_namespace}/web"])
     task.refresh_from_db()
     assert (task.status, task.repository_count) == (Status.STOPPED, None)
     assert not TaskRepository.objects.exists()
@@ -94,7 +94,7 @@ def test_what_is_planned_is_not_planned_again(rule):
     task = open_here(rule)
     part = claimed(task, "planner")
     for name in ("a", "b"):
-        plan_repositories(part, spec_of_task(task), {f"{rule.source_namespace}/{name}": None})
+        plan_repositories(part, spec_of_task(task), [f"{rule.source_namespace}/{name}"])
     assert [row.name for row in TaskRepository.objects.all()] == [f"{rule.source_namespace}/a"]
 
 
@@ -103,7 +103,7 @@ def test_a_planner_that_was_taken_for_dead_plans_nothing(rule):
     late = claimed(task, "late")
     claims.give_back("late")
     claimed(task, "next")
-    plan_repositories(late, spec_of_task(task), {f"{rule.source_namespace}/web": None})
+    plan_repositories(late, spec_of_task(task), [f"{rule.source_namespace}/web"])
     assert not TaskRepository.objects.exists()
     assert TaskPart.objects.get().claim == "next"
 
@@ -121,7 +121,7 @@ def test_two_workers_that_plan_at_once_leave_one_row_per_repository():
     (part,) = in_threads([prepare])
 
     def plan(order: int) -> None:
-        plan_repositories(part, spec_of_task(part.task), dict.fromkeys(names[::order]))
+        plan_repositories(part, spec_of_task(part.task), names[::order])
 
     in_threads([partial(plan, order) for order in (1, -1, 1, -1)])
 

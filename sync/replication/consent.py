@@ -1,0 +1,74 @@
+"""Asking the caller before a tag is written where others write, too.
+
+What the caller says stands in its database; the engine's threads do not touch that. They leave their questions here,
+and the caller's thread answers all that are open at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from sync.oci.errors import Cancelled
+
+if TYPE_CHECKING:
+    from sync.replication.graph import Graph, Node
+
+
+class Answer(Enum):
+    GRANTED = "granted"
+    SUPERSEDED = "superseded"
+    # Another task is writing it: ask again in a moment.
+    BUSY = "busy"
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whether `tag` may point to `digest` in the target; `there`: what it points to now, blank for nothing."""
+
+    repository: str
+    target_repository: str
+    tag: str
+    digest: str
+    there: str
+
+
+Answerer = Callable[[Sequence[Question]], Sequence[Answer]]
+"""Called in the caller's thread; gives an answer to each, in their order."""
+
+
+class Consent:
+    """The questions that wait for an answer. Whoever got one owns the tag until its outcome is written down."""
+
+    def __init__(self, graph: Graph, answerer: Answerer, wake: Callable[[], None]) -> None:
+        self._graph = graph
+        self._answerer = answerer
+        self._wake = wake
+        self._waiting: list[tuple[Question, Node[Answer]]] = []
+        self._lock = threading.Lock()
+
+    async def ask(self, question: Question) -> Answer:
+        """Raises Cancelled when the run ends."""
+        node = self._graph.node()
+        with self._lock:
+            self._waiting.append((question, node))
+        self._wake()
+        answer: Answer = await node
+        return answer
+
+    def answer(self, *, leaving: bool) -> None:
+        """Answers what waits. To be called in the caller's thread, often; `leaving`: nothing is granted any more."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        if leaving:
+            for _, node in waiting:
+                node.settle(error=Cancelled("stopped on request"))
+            return
+        answers = self._answerer([question for question, _ in waiting])
+        for (_, node), answer in zip(waiting, answers, strict=True):
+            node.settle(answer)

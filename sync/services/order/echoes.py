@@ -1,0 +1,45 @@
+"""Telling pushes from what the console wrote itself."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.utils import timezone
+
+from sync.models import Notification, TagOrigin
+from sync.services.order.places import Places, TagKey, among, known_places, newest, note, origin
+
+AWAITED = timedelta(hours=1)
+
+
+def note_pushes(notifications: Sequence[Notification]) -> Places:
+    """Gives pushes their place, in the caller's transaction, and marks those that are echoes of our own writing.
+
+    Returns what is known afterwards of the tags that they name.
+    """
+    told = [one for one in notifications if one.action == Notification.Action.PUSH and one.tag and one.digest]
+    keys = {key_of(one) for one in told}
+    awaited = _awaited(keys)
+    places = known_places(keys)
+    pushed: list[TagOrigin] = []
+    for one in told:
+        key = key_of(one)
+        if one.own:
+            continue
+        if (*key, one.digest) in awaited:
+            one.echo = True
+            TagOrigin.objects.filter(pk=awaited.pop((*key, one.digest))).update(echoed=True)
+        elif newest(places, key)[0] != one.digest:
+            places.setdefault(key, {})[one.digest] = one.pk
+            pushed.append(origin(key, one.digest, one.pk))
+    note(pushed)
+    return places
+
+
+def key_of(notification: Notification) -> TagKey:
+    return TagKey(notification.instance_id, notification.repository, notification.tag)
+
+
+def _awaited(keys: set[TagKey]) -> dict[tuple[int, str, str, str], int]:
+    """What we wrote to these tags and heard no echo of; one that comes late is taken for a push, which does no harm."""
+    rows = TagOrigin.objects.filter(among(keys), written=True, echoed=False, at__gte=timezone.now() - AWAITED)
+    return {(row.instance_id, row.repository, row.tag, row.digest): row.pk for row in rows}
