@@ -14,6 +14,8 @@ from sync.replication.faults import failure
 from sync.replication.graph import NEXT, Gate, Graph
 from sync.replication.plan import (
     MAX_ASKED,
+    AskedDigestTags,
+    DigestTags,
     Seen,
     Tags,
     TagsThere,
@@ -193,14 +195,18 @@ class Replication:
     async def _list(self, work: RepositoryWork, names: list[str] | None) -> Tags:
         """Given tags are taken as given; where their signatures lie is to be found."""
         if work.tags is not None:
-            wanted = self._spec.with_referrers
-            return Tags(list(work.tags), find_digest_tags(self._source, work.name) if wanted else frozenset())
+            return Tags(list(work.tags), self._digest_tags(work) if self._spec.with_referrers else frozenset())
         if names is None:
             return list_tags(self._source, self._spec, work.name)
         with taking_names(f"look for the tags of {work.name}"):
             looks = {tag: self._graph.spawn(self._look(work.name, tag), NEXT) for tag in names}
             seen = {tag: await look for tag, look in looks.items()}
             return tags_seen(self._source, self._spec, work.name, seen)
+
+    def _digest_tags(self, work: RepositoryWork) -> DigestTags:
+        if work.unlisted:
+            return AskedDigestTags(self._source, work.name)
+        return find_digest_tags(self._source, work.name)
 
     async def _look(self, repository: str, tag: str) -> Seen:
         return look(self._source, repository, tag)

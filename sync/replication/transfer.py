@@ -11,10 +11,10 @@ from sync.oci.errors import Denied, InvalidManifest, ManifestTooLarge, NotFound,
 from sync.oci.manifest import Descriptor, Manifest
 from sync.replication.blobs import Blobs
 from sync.replication.consent import Answer, Consent, Question
-from sync.replication.graph import FIRST, Gates, Graph, Once
+from sync.replication.graph import FIRST, NEXT, Gates, Graph, Once
 from sync.replication.journey import Journey
 from sync.replication.plan import Decision
-from sync.replication.referrers import Referrers
+from sync.replication.referrers import Found, Referrers
 from sync.replication.whereabouts import Whereabouts
 
 MAX_DEPTH = 8
@@ -142,11 +142,16 @@ class Transfer:
                 yield from self._descendants(journey, child, depth + 1)
 
     async def _bring_referrers(self, journey: Journey, root: Manifest) -> None:
-        found = [self._referrers.find(journey, digest) for digest in (root.digest, *sorted(journey.sent))]
+        digests = (root.digest, *sorted(journey.sent))
+        looks = [self._graph.spawn(self._find_referrers(journey, digest), NEXT) for digest in digests]
+        found = [await look for look in looks]
         if any(found):
             await self._write(journey, root.digest, root)
         for referrers in filter(None, found):
             await self._referrers.bring(journey, referrers)
+
+    async def _find_referrers(self, journey: Journey, digest: str) -> Found:
+        return self._referrers.find(journey, digest)
 
     async def _bring_parts(self, journey: Journey, manifest: Manifest, depth: int = 0) -> None:
         if depth > MAX_DEPTH:

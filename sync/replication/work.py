@@ -33,3 +33,5 @@ class RepositoryWork:
     # The tags of these that the target is trusted to hold still, as long as it lists them.
     trusted: Set[str] = frozenset()
     lease: Lease = field(default_factory=Lease)
+    # Where signatures of given tags lie is asked for by name: of very long lists even the first page is dear.
+    unlisted: bool = False

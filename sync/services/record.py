@@ -76,6 +76,7 @@ class Recorder:
             memory.trusted,
             # Half the time after which another may take over: two clocks need not agree to the second.
             lease=Lease(settings.SILENT_SECONDS / 2),
+            unlisted=self._task.trigger == Trigger.PUSH,
         )
         remaining = None if part.tags is None else dict.fromkeys(part.tags)
         self._sheets[repository.name] = sheet = Sheet(part, repository, work, remaining)

@@ -12,9 +12,10 @@ from sync.services import lag
 from sync.services.configure import delete_rule, switch_rule
 from sync.services.dispatch import dispatch
 from sync.services.trigger import MOST_SELECTED, join_push
-from tests.replication.support import push, sign, some_chart, some_image
+from tests.replication.support import push, sign, some_chart, some_image, some_index
 from tests.services.pushing import held, push_there, settle, tell, work_off
 from tests.services.support import make_instance, make_rule, run
+from tests.support import Relay
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_backoff", "no_queue")]
 
@@ -224,3 +225,15 @@ def test_what_was_not_pushed_has_no_lag(rule, guangzhou, namespace):
     run(rule)
     assert TaskResource.objects.get().lag_seconds is None
     assert not rule.lags.exists()
+
+
+def test_a_push_lists_nothing_of_the_source_and_brings_signatures_all_the_same(guangzhou, frankfurt, namespace):
+    image = push(guangzhou.url, f"{namespace}/web", "v1", some_index())
+    sign(guangzhou.url, f"{namespace}/web", image)
+    with Relay(guangzhou.url) as relay:
+        between = make_instance("between", relay.url)
+        make_rule(between, frankfurt, source_namespace=namespace, others=True)
+        tell(between, f"{namespace}/web", "v1", image.digest)
+        settle()
+        assert not [one.target for one in relay.requests if "/tags/list" in one.target or "_catalog" in one.target]
+    assert held(frankfurt, f"{namespace}/web", f"sha256-{image.digest.removeprefix('sha256:')}")
