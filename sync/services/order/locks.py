@@ -13,7 +13,8 @@ def take(keys: Collection[TagKey], claim: str) -> set[TagKey]:
     rows = [TagLock(**key._asdict(), claim=claim) for key in sorted(keys)]
     TagLock.objects.bulk_create(rows, ignore_conflicts=True, batch_size=100)
     alive = Exists(TaskPart.objects.filter(claim=OuterRef("claim")))
-    locks = TagLock.objects.filter(among(keys)).order_by("instance", "repository", "tag").select_for_update()
+    # In one order, and no instance with them.
+    locks = TagLock.objects.filter(among(keys)).order_by("instance_id", "repository", "tag").select_for_update()
     free = [lock for lock in locks.annotate(alive=alive) if lock.claim == claim or not lock.alive]
     TagLock.objects.filter(pk__in=[lock.pk for lock in free if lock.claim != claim]).update(claim=claim)
     return {_key(lock) for lock in free} & set(keys)

@@ -42,19 +42,11 @@ def newest(places: Places, key: TagKey) -> tuple[str, int]:
     return max(places.get(key, {}).items(), key=lambda held: held[1], default=("", 0))
 
 
-def discover(places: Places, key: TagKey, digest: str) -> int:
-    """A push that nobody told of gets its place now."""
-    told = Notification.objects.create(
-        instance_id=key.instance_id,
-        repository=key.repository,
-        tag=key.tag,
-        digest=digest,
-        own=True,
-        handled_at=timezone.now(),
-    )
-    note([origin(key, digest, told.pk)])
+def discover(places: Places, key: TagKey, digest: str) -> TagOrigin:
+    """A push that nobody told of gets its place now; to be noted."""
+    told = Notification.objects.create(**key._asdict(), digest=digest, own=True, handled_at=timezone.now())
     places.setdefault(key, {})[digest] = told.pk
-    return told.pk
+    return origin(key, digest, told.pk)
 
 
 def origin(key: TagKey, digest: str, place: int, *, written: bool = False) -> TagOrigin:
@@ -62,8 +54,10 @@ def origin(key: TagKey, digest: str, place: int, *, written: bool = False) -> Ta
 
 
 def note(origins: Iterable[TagOrigin]) -> None:
-    """Adds or replaces what is known of these digests of these tags. An echo of what was written is still to come."""
+    """Adds or replaces what is known of these digests of these tags, all in one order."""
     rows = {(row.instance_id, row.repository, row.tag, row.digest): row for row in origins}
+    for row in rows.values():
+        row.pk = None
     TagOrigin.objects.bulk_create(
         [rows[key] for key in sorted(rows)],
         batch_size=100,

@@ -26,13 +26,10 @@ def is_contested(task: SyncTask) -> bool:
 
 @dataclass(frozen=True)
 class _Asked:
-    """`place`: of what is to be written."""
-
     source: TagKey
     target: TagKey
     digest: str
     there: str
-    place: int = 0
 
 
 class Umpire:
@@ -78,33 +75,35 @@ class Umpire:
         """The targets that hold what was pushed later. Of the others it is noted what they are about to hold."""
         places = known_places({key for one in asked for key in (one.source, one.target)})
         superseded: set[TagKey] = set()
-        rows: list[TagOrigin] = []
+        noted: list[TagOrigin] = []
         for one in asked:
-            place = self._place_of_source(one, places)
-            if self._automatic and self._place_of_target(one, places) > place:
+            place = self._place(one.digest, one.source, one.target, places, noted)
+            if self._automatic and one.there and self._place_there(one, places, noted) > place:
                 superseded.add(one.target)
                 continue
-            rows.append(origin(one.target, one.digest, place, written=True))
+            noted.append(origin(one.target, one.digest, place, written=True))
             if one.digest not in places.get(one.source, {}):
-                rows.append(origin(one.source, one.digest, place))
-        note(rows)
+                noted.append(origin(one.source, one.digest, place))
+        note(noted)
         return superseded
 
-    def _place_of_source(self, one: _Asked, places: Places) -> int:
-        """What followed on something known, and nobody told of, was pushed while nobody listened: it is the newest."""
-        known = _known(places, one.digest, one.source, one.target)
-        if known is None and places.get(one.source):
-            return discover(places, one.source, one.digest)
+    def _place_there(self, one: _Asked, places: Places, noted: list[TagOrigin]) -> int:
+        if self.goes_on(one.target.repository, one.target.tag):
+            return self._place(one.there, one.target, one.source, places, noted)
+        return _known(one.there, one.target, one.source, places) or 0
+
+    def _place(self, digest: str, here: TagKey, beyond: TagKey, places: Places, noted: list[TagOrigin]) -> int:
+        """Of what a tag holds that people push to, and from which it is carried on.
+
+        What followed on something known, and nobody told of, was pushed while nobody listened: it is the newest.
+        """
+        known = _known(digest, here, beyond, places)
+        if known is None and places.get(here):
+            noted.append(discover(places, here, digest))
+            known = noted[-1].place
         return known or 0
 
-    def _place_of_target(self, one: _Asked, places: Places) -> int:
-        """The same where people push: an enabled rule carries it on from there."""
-        known = _known(places, one.there, one.target, one.source)
-        if known is None and one.there and places.get(one.target) and self.goes_on(*one.target[1:]):
-            return discover(places, one.target, one.there)
-        return known or 0
 
-
-def _known(places: Places, digest: str, here: TagKey, beyond: TagKey) -> int | None:
-    """Of a digest that a tag holds: as it is known here, else on the other side."""
+def _known(digest: str, here: TagKey, beyond: TagKey, places: Places) -> int | None:
+    """As it is known here, else on the other side."""
     return places.get(here, {}).get(digest, places.get(beyond, {}).get(digest))
