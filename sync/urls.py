@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from sync.views import check, instances, log, preferences, preview, rules, tasks, where
+from sync.views import check, instances, log, metrics, preferences, preview, rules, tasks, where
 
 urlpatterns = [
     path("", instances.home, name="home"),
     path("where/", where.where, name="where"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("preferences/", preferences.preferences, name="preferences"),
     path("instances/", instances.instance_list, name="instances"),
     path("instances/new/", instances.instance_new, name="instance-new"),

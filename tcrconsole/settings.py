@@ -144,3 +144,5 @@ PUT_OFF_SECONDS = env.float("PUT_OFF_SECONDS", default=5.0)
 OUTAGE_HOURS = env.float("OUTAGE_HOURS", default=24.0)
 # Above so many lines a task's log takes only warnings and errors, above twice as many nothing more.
 TASK_LOG_LINES = env.int("TASK_LOG_LINES", default=5000)
+# What Prometheus shows as its bearer token; blank: figures are for signed-in platform administrators only.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")

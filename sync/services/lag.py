@@ -52,3 +52,10 @@ def oldest_waiting(rules: Iterable[int]) -> dict[int, datetime]:
     """By rule: when the oldest push was told that has not arrived."""
     waiting = SyncTask.objects.filter(rule__in=rules, trigger=Trigger.PUSH, status__in=OPEN)
     return dict(waiting.order_by().values("rule").annotate(at=Min("notified_at")).values_list("rule", "at"))
+
+
+def oldest_waiting_rules() -> list[tuple[SyncRule, datetime]]:
+    """The same of all rules that wait for something."""
+    waiting = SyncTask.objects.filter(trigger=Trigger.PUSH, status__in=OPEN).order_by().values_list("rule", flat=True)
+    rules = SyncRule.objects.select_related("source").in_bulk(set(waiting) - {None})
+    return [(rules[pk], at) for pk, at in oldest_waiting(rules).items() if at is not None]
