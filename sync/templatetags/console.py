@@ -96,6 +96,12 @@ def duration(spent: timedelta | None) -> str:
 
 
 @register.filter
+def seconds(count: float) -> str:
+    """`0.8 s`, and from ten seconds on as `duration` has it."""
+    return f"{count:.1f} s" if count < 10 else duration(timedelta(seconds=count))
+
+
+@register.filter
 def spent(task: SyncTask) -> SafeString | str:
     """The time spent so far; while the task runs, app.js counts on from there."""
     words = duration(task.time_spent)

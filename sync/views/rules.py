@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from sync import access
 from sync.forms import RuleForm
 from sync.models import OPEN, SyncRule, SyncTask, Trigger
-from sync.services import configure, connect, runs, trigger
+from sync.services import configure, connect, lag, runs, trigger
 from sync.views.filters import RuleFilter, TaskFilter
 from sync.views.http import (
     Request,
@@ -138,14 +138,16 @@ def triggering_logs(request: Request, instance: str, name: str) -> HttpResponse:
     """One row per triggering of the rule, newest first."""
     enter_instance(request, instance)
     rule = access.get_rule_or_404(request.user, instance, name)
+    waiting = lag.oldest_waiting([rule.pk]).get(rule.pk)
     if is_for(request, "strip"):
-        return render(request, "rules/_strip.html", {"instance": rule.source, "rule": rule})
+        return render(request, "rules/_strip.html", {"instance": rule.source, "rule": rule, "waiting": waiting})
     all_tasks, narrowed = SyncTask.objects.filter(rule=rule), TaskFilter(request.GET)
     tasks = narrowed.of(all_tasks)
     page = page_of(request, tasks, descending=True, pk=number)
     top = number(request.GET.get("top", ""))
     count = told(count_up_to(tasks, page), "triggering", "triggerings")
     context = {"instance": rule.source, "rule": rule, "page": page, "filter": narrowed, "count": count, "top": top}
+    context["waiting"] = waiting
     return live_page(
         request,
         "rules/logs.html",

@@ -2,8 +2,10 @@
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
-from sync.models import Instance, Status, SyncRule, SyncTask, Trigger
+from sync.models import Instance, Lag, Status, SyncRule, SyncTask, Trigger
+from sync.services import lag
 from tests.pages.html import attributes, by_id, elements, texts, words
 
 RULES = "/i/prod-gz/rules/"
@@ -176,3 +178,18 @@ def test_the_list_costs_the_same_number_of_queries_with_more_rules(console, rule
     with django_assert_max_num_queries(10):
         console.get(RULES)
     assert Instance.objects.count() == 2
+
+
+def test_how_late_pushes_are_stands_on_the_rule(console, rule):
+    url = reverse("rule", args=[rule.source.name, rule.name])
+    assert "No pushes in 24 h" in console.get(url).content.decode()
+    for late in (0.84, 75.0):
+        Lag.objects.create(rule=rule, seconds=late)
+    lag.refresh()
+    SyncTask.objects.create(
+        rule=rule, source=rule.source, snapshot=rule.snapshot(), trigger="push", notified_at=timezone.now()
+    )
+    shown = " ".join(console.get(url).content.decode().split())
+    assert "0.8 s" in shown
+    assert "95 % within 1 min 15 s, worst 1 min 15 s" in shown
+    assert "Oldest push on its way: told" in shown
