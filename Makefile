@@ -10,7 +10,8 @@ help:
 	@echo "make demo-push  pushes one more image to the demo's first registry (from another terminal)"
 	@echo "make run        the console"
 	@echo "make test       installs what tests need where it may, then lint, types and all tests"
-	@echo "make soak       kills whatever can be killed while tasks run (SEED=..., KILLS=100 for each database); 20 minutes"
+	@echo "make soak       kills whatever can be killed while tasks run, then while pushes come (SEED=..., KILLS=100 for each"
+	@echo "                database, AWAY_SECONDS=600); an hour"
 	@echo "make bench      how fast it copies, beside skopeo (OPTIONS=--help tells the options); 30 minutes"
 	@echo "make lint       style and types only"
 	@echo "make clean      removes what can be made again; data in var/ stays"
@@ -30,7 +31,8 @@ test: .venv/installed-dev
 
 soak: .venv/installed-dev
 	@.venv/bin/python -m tests.parts
-	@exec .venv/bin/python -m tests.soak
+	@.venv/bin/python -m tests.soak
+	@exec .venv/bin/python -m tests.soak.pushes
 
 bench: .venv/installed-dev
 	@.venv/bin/python -m tests.parts

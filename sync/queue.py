@@ -43,8 +43,9 @@ WORKER_SEEN_SECONDS = 60
 
 # Notifications that are to be handed out: asked for once; lost with its queue, the sweep does it after a while.
 DISPATCH_ASKED, DISPATCH_ASKED_SECONDS = "tcrconsole:dispatch-asked", 10
-# So soon after the last time it is a burst, in which more is waited for.
-DISPATCHED, BURST_MILLISECONDS, LINGER_SECONDS = "tcrconsole:dispatched", 2000, 0.7
+# How often in a row it was asked for so soon after the last time.
+DISPATCHED, BURST_MILLISECONDS = "tcrconsole:dispatched", 400
+LINGER_SECONDS, LONGEST_LINGER_SECONDS = 0.2, 0.6
 
 _leaving = threading.Event()
 
@@ -144,10 +145,10 @@ def enqueue_dispatch() -> bool:
 
 
 def dispatch_begins() -> None:
-    """What comes from now on asks again. In a burst what comes within a moment is waited for: one task for many."""
-    if server().exists(DISPATCHED):
-        _leaving.wait(LINGER_SECONDS)
-    server().set(DISPATCHED, 1, px=BURST_MILLISECONDS)
+    """What comes from now on asks again. The longer a burst lasts, the longer is waited for more: one task for many."""
+    before = int(server().get(DISPATCHED) or 0)
+    _leaving.wait(min(LINGER_SECONDS * before, LONGEST_LINGER_SECONDS))
+    server().set(DISPATCHED, before + 1, px=BURST_MILLISECONDS)
     server().delete(DISPATCH_ASKED)
 
 

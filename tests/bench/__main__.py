@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from tests.bench import pages, skopeo
+from tests.bench import pages, pushes, skopeo
 from tests.bench.console import prepared
 from tests.bench.corpus import CORPORA, MEGABYTE
 from tests.bench.lane import PHASES
@@ -40,8 +40,8 @@ class CannotRun(RuntimeError):
 def main() -> int:
     options, began = _options(), monotonic()
     signal.signal(signal.SIGTERM, _leave)
-    if options.pages:
-        return _measure_pages(options.scale)
+    if options.pages or options.pushes:
+        return _measure_pages(options.scale) if options.pages else _measure_pushes()
     try:
         order = _order(options)
         print(_about(order), flush=True)
@@ -50,9 +50,12 @@ def main() -> int:
     except (CannotRun, Failed, WrongDigest) as failure:
         print(failure, file=sys.stderr)
         return 1
-    # A process of its own: this one keeps to SQLite.
-    command = [sys.executable, "-m", "tests.bench", "--pages", "--scale", str(options.scale)]
-    status = subprocess.run(command, check=False).returncode if _is_whole(options) else 0
+    # Processes of their own: this one keeps to its console.
+    others = (["--pages", "--scale", str(options.scale)], ["--pushes"]) if _is_whole(options) else ()
+    statuses = [
+        subprocess.run([sys.executable, "-m", "tests.bench", *other], check=False).returncode for other in others
+    ]
+    status = max(statuses, default=0)
     print(f"\n{monotonic() - began:.0f} seconds in all")
     return status
 
@@ -74,6 +77,15 @@ def _measure_pages(scale: float) -> int:
     return 0
 
 
+def _measure_pushes() -> int:
+    try:
+        pushes.run(_skopeo())
+    except (CannotRun, Failed) as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    return 0
+
+
 def _leave(*_: object) -> None:
     """Once: what was started is ended on the way out."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -89,6 +101,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pages", action="store_true", help="just the pages, on a database that is filled for it")
+    parser.add_argument("--pushes", action="store_true", help="just how late pushes arrive in the target")
     parser.add_argument("--scale", type=float, default=1.0, help="shrinks the corpora, and that database")
     parser.add_argument("--only", choices=OURS, default="all", help="who takes part")
     parser.add_argument("--skip-skopeo", action="store_true")
@@ -112,7 +125,7 @@ def _order(options: argparse.Namespace) -> Order:
         _check_room(options.disk, options.megabytes * 1.1)
     given = dict(vars(options))
     only, alone = given.pop("only"), given.pop("skip_skopeo")
-    del given["pages"]
+    del given["pages"], given["pushes"]
     with_skopeo = only in ("all", "skopeo") and not alone
     return Order(**given, ours=OURS[only], skopeo=_skopeo() if with_skopeo else None)
 

