@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from demo import content
-from demo.registries import RegistryServer, RegistryUnavailable, find_registry_binary, free_port
+from demo.registries import IN_DOCKER, Listener, RegistryServer, RegistryUnavailable, find_registry_binary, free_port
 from sync.oci.errors import OciError
 from tcrconsole.launch import PROJECT, command_line, launch, web_url
 from tcrconsole.runner import LaunchError, Program
@@ -65,10 +65,11 @@ def start(data_dir: Path) -> int:
     for name in NOT_FOR_DEMO:
         os.environ.pop(name, None)
     registries = _registries(data_dir)
+    first_time = not _filled(data_dir).exists()
     return launch(
         data_dir,
         prepare=lambda: _prepare(data_dir, registries),
-        welcome=lambda: _welcome(data_dir, registries),
+        welcome=lambda: _welcome(data_dir, registries, first_time),
         more={f"registry-{name}": _program(registry) for name, registry in registries.items()},
     )
 
@@ -80,8 +81,18 @@ def push_one_more(data_dir: Path) -> int:
             f"There is no demo in {data_dir}: start it with `make demo`, then push from another terminal."
         )
     pushed = content.push_next(f"http://127.0.0.1:{ports[SOURCE]}")
-    print(f"Pushed {pushed.repository}:{pushed.tag} to {SOURCE}. Sync of images-to-frankfurt brings it to {TARGET}.")
+    how = (
+        "images-to-frankfurt brings it"
+        if _notifies(find_registry_binary())
+        else "Sync of images-to-frankfurt brings it"
+    )
+    print(f"Pushed {pushed.repository}:{pushed.tag} to {SOURCE}. {how} to {TARGET}.")
     return 0
+
+
+def _notifies(binary: Path) -> bool:
+    """A registry inside a container does not reach the console, which listens on this machine only."""
+    return binary.name != IN_DOCKER
 
 
 def _registries(data_dir: Path) -> dict[str, RegistryServer]:
@@ -112,15 +123,16 @@ def _read_ports(data_dir: Path) -> dict[str, int]:
 
 
 def _program(registry: RegistryServer) -> Program:
-    return Program(f"exec {shlex.join(registry.prepare())}", registry.environment(), unsaid=EXPECTED_ERRORS)
+    return Program(f"exec {shlex.join(registry.command)}", registry.environment(), unsaid=EXPECTED_ERRORS)
 
 
 def _prepare(data_dir: Path, registries: dict[str, RegistryServer]) -> None:
-    """The console's own part: its user, the two instances, and at the first start the two rules."""
+    """What the registry holds, and the console's own part: its user, the instances, at the first start the rules."""
     from django.contrib.auth.models import User  # only after django.setup()
 
     from sync.models import Instance
 
+    _fill(data_dir, registries[SOURCE])
     ports = {name: registry.port for name, registry in registries.items()}
     (data_dir / "ports").write_text(json.dumps(ports))
     password = _password(data_dir)
@@ -132,6 +144,20 @@ def _prepare(data_dir: Path, registries: dict[str, RegistryServer]) -> None:
     path = data_dir / "rules.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False))
     call_command("load_rules", str(path), verbosity=0)
+    for name, registry in registries.items():
+        if _notifies(registry.binary):
+            _set_up_notifications(data_dir, name, registry)
+        registry.prepare()
+
+
+def _set_up_notifications(data_dir: Path, name: str, registry: RegistryServer) -> None:
+    """The registry tells the console of every push. Only now it is known where that listens."""
+    from sync.models import Instance
+    from sync.services.receive import keep_secret
+
+    secret = read_or_make(data_dir / f"hook_secret-{name}", lambda: secrets.token_urlsafe(32))
+    keep_secret(Instance.objects.get(name=name), secret)
+    registry.listener = Listener(web_url() + reverse("hook", args=[name]), f"Bearer {secret}")
 
 
 def _document(registries: dict[str, RegistryServer], first_time: bool) -> dict[str, Any]:
@@ -144,30 +170,39 @@ def _password(data_dir: Path) -> str:
     return read_or_make(data_dir / "admin_password", lambda: secrets.token_urlsafe(12))
 
 
-def _welcome(data_dir: Path, registries: dict[str, RegistryServer]) -> None:
+def _welcome(data_dir: Path, registries: dict[str, RegistryServer], first_time: bool) -> None:
     try:
         for registry in registries.values():
             registry.wait()
-        filled = _fill(data_dir, registries[SOURCE])
+    except RegistryUnavailable as error:
+        raise LaunchError(str(error)) from error
+    print(_banner(data_dir, registries, first_time), flush=True)
+
+
+def _fill(data_dir: Path, registry: RegistryServer) -> None:
+    """Push the sample once, before the registry notifies anybody: it is what was there before the rules.
+
+    An interrupted filling is repeated at the next start.
+    """
+    if _filled(data_dir).exists():
+        return
+    print(f"Filling the registry {SOURCE} with sample images and charts ...", flush=True)
+    try:
+        with registry:
+            tags = content.push(content.build(), registry.url)
     except (RegistryUnavailable, OciError) as error:
         raise LaunchError(f"The demo's registries could not be filled. {error}") from error
-    print(_banner(data_dir, registries, first_time=filled), flush=True)
+    _filled(data_dir).write_text(f"{tags} tags\n")
 
 
-def _fill(data_dir: Path, registry: RegistryServer) -> bool:
-    """Push the sample once, and tell whether it was now; an interrupted filling is repeated at the next start."""
-    mark = data_dir / f"registry-{SOURCE}" / "filled"
-    if mark.exists():
-        return False
-    print(f"Filling the registry {SOURCE} with sample images and charts ...", flush=True)
-    tags = content.push(content.build(), registry.url)
-    mark.write_text(f"{tags} tags\n")
-    return True
+def _filled(data_dir: Path) -> Path:
+    return data_dir / f"registry-{SOURCE}" / "filled"
 
 
 def _banner(data_dir: Path, registries: dict[str, RegistryServer], first_time: bool) -> str:
     sync = command_line(data_dir, "manage.py", "bulk_sync", "--all", "--wait")
     content_now = f"images and charts wait in {SOURCE}, {TARGET} is empty" if first_time else "their content was kept"
+    arrives = "it arrives by itself" if _notifies(registries[SOURCE].binary) else "then Sync again"
     where = "\n".join(f"    {name:<12}{REGIONS[name]:<15}{registry.url}" for name, registry in registries.items())
     return f"""
   The console answers at  {web_url()}
@@ -182,7 +217,7 @@ def _banner(data_dir: Path, registries: dict[str, RegistryServer], first_time: b
       and press Sync at images-to-frankfurt
     - or, in another terminal in {PROJECT}:
         {sync}
-    - push one more image, then Sync again:
+    - push one more image; {arrives}:
         {_push_command(data_dir)}
   Ctrl-C ends all of it; the data stays in {data_dir}.
 """

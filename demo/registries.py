@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import yaml
 
+IN_DOCKER = "registry-in-docker"
 CACHE_DIR = Path(__file__).resolve().parent.parent / ".cache"
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
@@ -110,7 +111,7 @@ def _from_docker(cache_dir: Path) -> Path | None:
     if not docker or subprocess.run([docker, "info"], capture_output=True, timeout=30, check=False).returncode != 0:
         return None
     cache_dir.mkdir(parents=True, exist_ok=True)
-    wrapper = cache_dir / "registry-in-docker"
+    wrapper = cache_dir / IN_DOCKER
     wrapper.write_text(DOCKER_WRAPPER)
     wrapper.chmod(0o755)
     return wrapper
@@ -134,11 +135,20 @@ class TlsIdentity:
     key: str
 
 
+@dataclass(frozen=True)
+class Listener:
+    """Who is told of pushes and deletions: an address that takes notifications, and what is sent as Authorization."""
+
+    url: str
+    authorization: str
+
+
 @dataclass
 class RegistryServer:
     """One registry on loopback: `with RegistryServer(binary) as registry: registry.url`
 
     Deleting is allowed. With `data_dir` the content stays in that folder, otherwise it lives in memory until stop().
+    With `listener` it sends notifications, again and again until they are taken.
     `htpasswd` is the text of such a file with bcrypt hashes: then the registry asks for a password.
     The port is chosen once, so a registry that is stopped and started again keeps its address.
     """
@@ -148,6 +158,7 @@ class RegistryServer:
     port: int = 0
     htpasswd: str = ""
     tls: TlsIdentity | None = None
+    listener: Listener | None = None
 
     def __post_init__(self) -> None:
         self.port = self.port or free_port()
@@ -197,12 +208,15 @@ class RegistryServer:
             self._temporary = None
 
     def prepare(self) -> list[str]:
-        """Write the configuration and give the command that runs the registry: [program, "serve", configuration]."""
-        folder = self.data_dir or self._temporary_folder()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        config = folder / "config.yml"
-        config.write_text(yaml.safe_dump(self._configuration(folder)))
-        return [str(self.binary), "serve", str(config)]
+        """Write the configuration and give `command`."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Path(self.command[-1]).write_text(yaml.safe_dump(self._configuration(self._folder)))
+        return self.command
+
+    @property
+    def command(self) -> list[str]:
+        """What runs the registry when it is prepared: [program, "serve", configuration]."""
+        return [str(self.binary), "serve", str(self._folder / "config.yml")]
 
     def environment(self) -> dict[str, str]:
         """What the command needs beside its configuration. Version 3 sends traces by default: nobody listens here."""
@@ -216,6 +230,8 @@ class RegistryServer:
             "storage": {**stored, "delete": {"enabled": True}},
             "http": {"addr": self.host, "secret": "loopback-only"},
         }
+        if self.listener:
+            config["notifications"] = {"endpoints": [_endpoint(self.listener)]}
         if self.tls:
             written = {name: _write(folder / f"{name}.pem", text) for name, text in vars(self.tls).items()}
             config["http"]["tls"] = written
@@ -223,8 +239,11 @@ class RegistryServer:
             config["auth"] = {"htpasswd": {"realm": "registry", "path": _write(folder / "htpasswd", self.htpasswd)}}
         return config
 
-    def _temporary_folder(self) -> Path:
-        self._temporary = tempfile.TemporaryDirectory(prefix="registry-")
+    @property
+    def _folder(self) -> Path:
+        if self.data_dir:
+            return self.data_dir
+        self._temporary = self._temporary or tempfile.TemporaryDirectory(prefix="registry-")
         return Path(self._temporary.name)
 
     def _answers(self) -> bool:
@@ -250,6 +269,18 @@ class RegistryServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _endpoint(listener: Listener) -> dict[str, Any]:
+    return {
+        "name": "console",
+        "url": listener.url,
+        "headers": {"Authorization": [listener.authorization]},
+        "timeout": "5s",
+        "threshold": 5,
+        "backoff": "1s",
+        "ignore": {"mediatypes": ["application/octet-stream"], "actions": ["pull", "mount"]},
+    }
 
 
 def _write(path: Path, text: str) -> str:

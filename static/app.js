@@ -158,6 +158,17 @@ document.addEventListener("keydown", (event) => {
   else found.click();
 });
 
+// Copies what an element holds; the clipboard is there by https and on this machine only.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const source = byId(button.dataset.copy);
+  getSelection().selectAllChildren(source);
+  const copied = await navigator.clipboard?.writeText(source.textContent).then(() => true, () => false);
+  button.textContent = copied || document.execCommand("copy") ? "Copied" : "Selected";
+  byId("announcer").textContent = button.textContent;
+});
+
 // Live parts rest while nobody looks (but those that say "always"), and after three failures until somebody asks again.
 let failures = 0;
 const isLive = (event) => event.detail.elt.matches?.("[data-live]");

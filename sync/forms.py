@@ -92,6 +92,7 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
             "read_timeout",
             "max_connections",
             "max_bytes_per_second",
+            "poll_minutes",
         )
         error_messages = {
             "name": NAME_ERRORS | {"unique": "There is an instance of this name already."},
@@ -102,7 +103,7 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
             "region": "Where the registry is, for example ap-guangzhou or Frankfurt.",
             "max_connections": "Over all workers together. 0: no limit.",
         }
-        labels = {"username": "User name"}
+        labels = {"username": "User name", "poll_minutes": "Look for news every … minutes"}
         widgets = {"ca_certificate": forms.Textarea(attrs={"rows": 5, "class": "code", "spellcheck": "false"})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -114,6 +115,18 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
             del self.fields["remove_password"]
         for name in LIMITS:
             _tell_range(self, name)
+        self._offer_polling()
+
+    def _offer_polling(self) -> None:
+        field = self.fields["poll_minutes"]
+        field.required = False
+        field.help_text = "For registries that cannot notify. Blank or 0: never. At most 1440, once a day."
+        field.widget.attrs.update(min=0, max=1440)
+        said = "Enter a whole number from 0 to 1440, or leave it blank."
+        field.error_messages.update(dict.fromkeys(("invalid", "min_value", "max_value"), said))
+
+    def clean_poll_minutes(self) -> int:
+        return self.cleaned_data["poll_minutes"] or 0
 
     @property
     def has_stored_password(self) -> bool:

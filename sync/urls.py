@@ -2,10 +2,13 @@
 
 from django.urls import path
 
-from sync.views import check, instances, log, metrics, preferences, preview, rules, tasks, where
+from sync.views import check, hook_secret, hooks, instances, log, metrics, preferences, preview, rules, tasks, where
 
 urlpatterns = [
     path("", instances.home, name="home"),
+    path("hooks/<str:name>/", hooks.hook, name="hook"),
+    # Redirected to the slash, a POST would become a GET.
+    path("hooks/<str:name>", hooks.hook),
     path("where/", where.where, name="where"),
     path("metrics", metrics.metrics, name="metrics"),
     path("preferences/", preferences.preferences, name="preferences"),
@@ -17,6 +20,8 @@ urlpatterns = [
     path("i/<str:instance>/", instances.instance_page, name="instance"),
     path("i/<str:instance>/namespaces/", instances.instance_namespaces, name="instance-namespaces"),
     path("i/<str:instance>/check/", instances.instance_check, name="instance-check"),
+    path("i/<str:instance>/secret/", hook_secret.hook_secret, name="hook-secret"),
+    path("i/<str:instance>/secret/remove/", hook_secret.hook_secret_remove, name="hook-secret-remove"),
     path("i/<str:instance>/rules/", rules.rule_list, name="rules"),
     path("i/<str:instance>/new-rule/", rules.rule_new, name="rule-new"),
     path("i/<str:instance>/new-rule/preview/", preview.preview_new, name="preview-new"),

@@ -25,6 +25,8 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 HTTPS = env.bool("HTTPS", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_SSL_REDIRECT = HTTPS
+# Registries would follow with a GET, or take the redirect for success: the receiver refuses by itself.
+SECURE_REDIRECT_EXEMPT = [r"^hooks/"]
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) if HTTPS else 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = env.int("SESSION_SECONDS", default=12 * 3600)
@@ -134,6 +136,8 @@ RESOURCES_AT_ONCE = max(1, env.int("RESOURCES_AT_ONCE", default=4 * CALLS_AT_ONC
 REPOSITORIES_AT_ONCE = max(1, env.int("REPOSITORIES_AT_ONCE", default=(CALLS_AT_ONCE + 1) // 2))
 SLICE_SECONDS = env.float("SLICE_SECONDS", default=10.0)
 MANIFEST_LIMIT_BYTES = env.int("MANIFEST_LIMIT_BYTES", default=4 * 1024 * 1024)
+# Larger notifications are refused before they are read.
+NOTIFICATION_LIMIT_BYTES = env.int("NOTIFICATION_LIMIT_BYTES", default=2 * 1024 * 1024)
 # Workers claim a repository with more tags than this in pieces of so many.
 TAGS_PER_CLAIM = env.int("TAGS_PER_CLAIM", default=250)
 # A worker that gave no sign of life for so long is taken for dead; it gives six in that time.

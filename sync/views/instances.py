@@ -15,6 +15,7 @@ from sync import access
 from sync.forms import InstanceForm
 from sync.models import Instance, SyncRule
 from sync.services import configure, connect
+from sync.views import notified
 from sync.views.http import Request, form_page, page_or_fragment, save_valid, saved, wants_fragment
 from sync.views.layout import Layout
 
@@ -48,7 +49,7 @@ def _count_of_rules(side: str) -> Coalesce:
 
 @require_safe
 def instance_page(request: Request, instance: str) -> HttpResponse:
-    return _page(request, access.get_instance_or_404(request.user, instance))
+    return show(request, access.get_instance_or_404(request.user, instance))
 
 
 @require_safe
@@ -59,7 +60,7 @@ def instance_namespaces(request: Request, instance: str) -> HttpResponse:
     namespaces = connect.namespaces(found, refresh="refresh" in request.GET)
     if wants_fragment(request):
         return render(request, "instances/_namespaces.html", {"instance": found, "namespaces": namespaces})
-    return _page(request, found, namespaces=namespaces)
+    return show(request, found, namespaces=namespaces)
 
 
 @require_POST
@@ -71,16 +72,19 @@ def instance_check(request: Request, instance: str) -> HttpResponse:
     found.refresh_from_db()
     if wants_fragment(request):
         return render(request, "instances/_health.html", {"instance": found, "findings": findings})
-    return _page(request, found, findings=findings)
+    return show(request, found, findings=findings)
 
 
-def _page(request: Request, instance: Instance, **answers: Any) -> HttpResponse:
+def show(request: Request, instance: Instance, secret: str = "", **answers: Any) -> HttpResponse:
+    """The page of an instance; `secret` is that of its notifications, just made."""
     rules = {}
     for side, other in (("source", "target"), ("target", "source")):
         found = SyncRule.objects.filter(**{side: instance, f"{other}__in": access.visible_instances(request.user)})
         listed = list(found.select_related("source", "target").order_by("name", "pk")[: RULES_SHOWN + 1])
         rules[side] = {"rules": listed[:RULES_SHOWN], "more": len(listed) > RULES_SHOWN}
-    return render(request, "instances/instance.html", {"instance": instance, "rules": rules, **answers})
+    told = notified.of(request, instance, secret)
+    context = {"instance": instance, "rules": rules, "notified": told, **answers}
+    return render(request, "instances/instance.html", context)
 
 
 @page_or_fragment

@@ -109,6 +109,7 @@ INSTANCE_FIELDS = (
     Field("read_timeout", int),
     Field("max_connections", int),
     Field("max_bytes_per_second", int),
+    Field("poll_minutes", int),
     Field("ca_certificate", str),
 )
 RULE_FIELDS = (

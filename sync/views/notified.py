@@ -1,0 +1,45 @@
+"""What the page of an instance tells of its notifications: when they came, and how the registry is set up."""
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from sync import access
+from sync.models import Instance
+from sync.services import receive
+
+PLACEHOLDER = "PUT-THE-SECRET-HERE"
+
+
+@dataclass(frozen=True)
+class Notified:
+    """url: where the registry sends to, by the address under which the reader has the console. secret: just made.
+
+    state: what `receive.make_secret` wants to know. more: more are waiting than are counted.
+    """
+
+    url: str
+    secret: str
+    state: str
+    waiting: int
+    may_change: bool
+
+    @property
+    def written(self) -> str:
+        """As it stands in what is to be copied."""
+        return self.secret or PLACEHOLDER
+
+    @property
+    def more(self) -> bool:
+        return self.waiting >= receive.WAITING_COUNTED
+
+
+def of(request: HttpRequest, instance: Instance, secret: str = "") -> Notified:
+    return Notified(
+        url=request.build_absolute_uri(reverse("hook", args=[instance.name])),
+        secret=secret,
+        state=receive.state_of(instance),
+        waiting=receive.waiting(instance),
+        may_change=access.is_platform_administrator(request.user),
+    )
