@@ -210,7 +210,7 @@ def test_scripts_say_it_plainly():
     ],
 )
 def test_what_is_not_understood_is_told(document, sentence):
-    with pytest.raises(NotUnderstood, match=".") as refused:
+    with pytest.raises(NotUnderstood) as refused:
         told(document)
     assert sentence in str(refused.value)
 

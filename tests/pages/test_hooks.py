@@ -2,9 +2,11 @@
 
 import json
 from base64 import b64encode
+from datetime import timedelta
 from io import BytesIO
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -22,9 +24,14 @@ PULL = json.dumps({"events": [event("pull", mediaType=IMAGE, digest=DIGEST, repo
 
 @pytest.fixture
 def asked(monkeypatch) -> list[bool]:
-    """How often the queue was asked to hand out notifications; it answers what is put at its end."""
+    """Has an element for each time that the queue was asked to hand out notifications."""
     calls: list[bool] = []
-    monkeypatch.setattr(queue, "enqueue_dispatch", lambda: calls.append(True) or True)
+
+    def enqueue() -> bool:
+        calls.append(True)
+        return True
+
+    monkeypatch.setattr(queue, "enqueue_dispatch", enqueue)
     return calls
 
 
@@ -117,31 +124,16 @@ def test_bodies_that_are_refused_leave_nothing(registry, secret, asked, body, st
     assert not Notification.objects.exists() and asked == []
 
 
-class Tap:
-    """A body that tells how much of it was read."""
-
-    def __init__(self, size):
-        self.left, self.read_bytes = BytesIO(b" " * size), 0
-
-    def read(self, size=-1):
-        part = self.left.read(size)
-        self.read_bytes += len(part)
-        return part
-
-    def __len__(self):
-        return len(self.left.getvalue())
-
-
 def test_what_is_too_large_is_not_read(registry, secret):
-    announced, chunked = Tap(10_000_000), Tap(10_000_000)
+    announced, chunked = BytesIO(b" " * 10_000_000), BytesIO(b" " * 10_000_000)
     same = {"HTTP_AUTHORIZATION": f"Bearer {secret}"}
     environment = {"REQUEST_METHOD": "POST", "PATH_INFO": URL, "CONTENT_TYPE": "application/json", **same}
     large = registry.request(**environment, **{"wsgi.input": announced, "CONTENT_LENGTH": "10000000"})
-    assert (large.status_code, announced.read_bytes) == (413, 0)
+    assert (large.status_code, announced.tell()) == (413, 0)
     large = registry.request(**environment, **{"wsgi.input": chunked, "wsgi.input_terminated": True})
-    assert (large.status_code, chunked.read_bytes) == (413, 2 * 1024 * 1024 + 1)
-    wrong = registry.request(**environment | {"HTTP_AUTHORIZATION": "x", "wsgi.input": Tap(9), "CONTENT_LENGTH": "9"})
-    assert wrong.status_code == 401
+    assert (large.status_code, chunked.tell()) == (413, 2 * 1024 * 1024 + 1)
+    unread = {"HTTP_AUTHORIZATION": "x", "wsgi.input": announced, "CONTENT_LENGTH": "9"}
+    assert (registry.request(**environment | unread).status_code, announced.tell()) == (401, 0)
 
 
 def test_a_body_without_length_is_read_to_its_end(registry, secret):
@@ -166,7 +158,7 @@ def test_only_post(registry, secret, method):
 def test_no_session_and_no_cookie(registry, secret):
     for authorization in (f"Bearer {secret}", "wrong"):
         answer = send(registry, PUSH, authorization)
-        assert not answer.cookies and "Vary" not in answer.headers
+        assert not answer.cookies and not Session.objects.exists()
 
 
 def test_an_address_without_the_slash_works(registry, secret):
@@ -260,12 +252,12 @@ def test_a_database_that_fails_is_told_as_something_to_repeat(registry, secret, 
 def test_when_the_last_one_came_is_written_every_few_seconds(registry, secret, monkeypatch):
     send(registry, PUSH, secret)
     first = Instance.objects.get().notified_at
-    assert first is not None and timezone.now() - first < timezone.timedelta(seconds=60)
+    assert first is not None and timezone.now() - first < timedelta(seconds=60)
     send(registry, PUSH, secret)
     assert Instance.objects.get().notified_at == first
     monkeypatch.setattr(receive, "NOTED_SECONDS", 0)
     send(registry, PUSH, secret)
-    assert Instance.objects.get().notified_at > first
+    assert Instance.objects.exclude(notified_at=first).exists()
 
 
 def test_a_replaced_secret_stops_working_and_a_removed_one_too(registry, secret, source):
