@@ -183,7 +183,7 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
         instance: Instance = copy.copy(self.instance)
         if self.new_password is not None:
             instance.password = self.new_password
-        if self.has_changed():
+        if set(self.changed_data) - {"poll_minutes"}:
             instance.pk = None
         return instance
 

@@ -38,7 +38,7 @@ def test_without_a_secret_the_page_says_that_nothing_is_taken(console, source):
     page = console.get("/i/prod-gz/").content.decode()
     assert facts(page)["Secret"] == "None: nothing is taken"
     assert facts(page)["Last notification"] == "None yet"
-    form = next(form for form in elements(page, "form") if attributes(form)["action"] == URL)
+    form = next(form for form in elements(page, "form") if attributes(form)["action"] == f"{URL}#notifications")
     assert words(form) == "Make a secret" and 'id="copy-secret"' not in page
 
 
@@ -156,8 +156,9 @@ def test_the_list_tells_when_the_last_one_came(console, source, target):
     Instance.objects.create(name="told", region="x", url="http://127.0.0.1:1", hook_secret_hash="a")
     Instance.objects.filter(name="told").update(notified_at=timezone.now() - timedelta(hours=2))
     page = console.get("/instances/").content.decode()
-    cells = [words(cell) for cell in elements(page, "td") if attributes(cell).get("data-label") == "Last notification"]
-    assert cells == ["None yet", "Not set up", "2 hours ago"]
+    cells = [words(cell) for cell in elements(page, "td") if attributes(cell).get("data-label") == "Health"]
+    said = ["No notification yet", "Does not notify", "Notified 2 h ago"]
+    assert cells == [f"Not checked {one}" for one in said]
 
 
 @pytest.mark.parametrize(("typed", "kept"), [("15", 15), ("", 0), ("0", 0)])

@@ -37,6 +37,8 @@ def urls(source: Instance, target: Instance) -> dict[str, str]:
         instance.url = f"http://127.0.0.1:1/{'u' * 200}"
         instance.down_since = instance.next_try_at = timezone.now()
         instance.down_reason = "d" * 300
+        instance.hook_secret_hash, instance.hook_secret_set_at = "a" * 64, timezone.now()
+        instance.notified_at = timezone.now()
         instance.save()
     rule = SyncRule.objects.create(
         name=NAME,
@@ -67,7 +69,10 @@ def urls(source: Instance, target: Instance) -> dict[str, str]:
         "check that is done": reverse("rule-check", args=of_rule, query={"run": "done"}),
         **{name: reverse(name, args=of_task) for name in ("task", "task-stop", "task-log")},
         "task that waits": reverse("task", args=[source.name, waiting.pk]),
-        **{name: reverse(name, args=[source.name]) for name in ("rules", "instance-edit", "instance-delete")},
+        **{
+            name: reverse(name, args=[source.name])
+            for name in ("rules", "instance", "instance-edit", "instance-delete", "hook-secret")
+        },
         "task-repository": reverse("task-repository", args=[*of_task, repository.pk]),
         "instances": reverse("instances"),
         "where": reverse("where", query={"ref": f"{REPOSITORY[:240]}/web:{TAG}"}),
