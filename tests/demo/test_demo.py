@@ -126,9 +126,25 @@ def test_what_the_screen_says_to_try_works(start_demo):
     arrived = set(demo.registry("frankfurt").catalog())
     assert {"mirror/web/nginx", "mirror/api/orders", "prod/charts/web"} <= arrived
     push = [sys.executable, "-m", "demo", "push"]
-    subprocess.run(push, cwd=PROJECT, env=_environment(demo.data_dir), check=True, capture_output=True)
-    demo.manage("bulk_sync", "--all", "--wait")
-    assert "v3.0.0" in demo.registry("frankfurt").tags("mirror/web/frontend")
+    said = subprocess.run(push, cwd=PROJECT, env=_environment(demo.data_dir), check=True, capture_output=True).stdout
+    assert b"images-to-frankfurt brings it to frankfurt." in said and "it arrives by itself" in demo.text()
+    arrived_tags = demo.registry("frankfurt").tags
+    wait_until(lambda: "v3.0.0" in arrived_tags("mirror/web/frontend"), 30, "the arrival of what was pushed")
+    demo.end()
+
+
+def test_its_registries_tell_the_console_of_pushes_and_of_nothing_that_was_there_before(start_demo):
+    demo = start_demo()
+    subprocess.run(
+        [sys.executable, "-m", "demo", "push"], cwd=PROJECT, env=_environment(demo.data_dir), check=True, timeout=60
+    )
+    copied = [("guangzhou", "prod/web/frontend", "v3.0.0"), ("frankfurt", "mirror/web/frontend", "v3.0.0")]
+    with closing(sqlite3.connect(demo.data_dir / "db.sqlite3")) as database:
+        joined = "sync_notification n join sync_instance i on i.id = n.instance_id"
+        told = f"select distinct i.name, n.repository, n.tag from {joined}"  # noqa: S608
+        wait_until(lambda: len(database.execute(told).fetchall()) >= 2, 30, "the notifications of both")
+        assert sorted(database.execute(told)) == sorted(copied)
+    assert "mirror/web/frontend" in set(demo.registry("frankfurt").catalog())
     demo.end()
 
 

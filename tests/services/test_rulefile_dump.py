@@ -29,6 +29,11 @@ NOT_IN_THE_FILE = {
         "down_since",
         "down_reason",
         "next_try_at",
+        # The secret stays: another console has one of its own.
+        "hook_secret_hash",
+        "hook_secret_set_at",
+        "notified_at",
+        "next_poll_at",
         "created_at",
     },
     SyncRule: {"id", "created_at", "updated_at"},
@@ -46,6 +51,7 @@ INSTANCE: dict[str, Any] = {
     "read_timeout": 61,
     "max_connections": 17,
     "max_bytes_per_second": 1_000_000,
+    "poll_minutes": 15,
     "ca_certificate": self_signed("127.0.0.1")[0],
 }
 RULE: dict[str, Any] = {
