@@ -141,7 +141,7 @@ def test_its_registries_tell_the_console_of_pushes_and_of_nothing_that_was_there
     copied = [("guangzhou", "prod/web/frontend", "v3.0.0"), ("frankfurt", "mirror/web/frontend", "v3.0.0")]
     with closing(sqlite3.connect(demo.data_dir / "db.sqlite3")) as database:
         joined = "sync_notification n join sync_instance i on i.id = n.instance_id"
-        told = f"select distinct i.name, n.repository, n.tag from {joined}"  # noqa: S608
+        told = f"select distinct i.name, n.repository, n.tag from {joined}"
         wait_until(lambda: len(database.execute(told).fetchall()) >= 2, 30, "the notifications of both")
         assert sorted(database.execute(told)) == sorted(copied)
     assert "mirror/web/frontend" in set(demo.registry("frankfurt").catalog())
