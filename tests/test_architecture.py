@@ -138,7 +138,7 @@ def test_functions_and_files_are_short(path):
     assert long == []
 
 
-SOAK_LOOPS = ("looker", "rounds", "tasks")
+SOAK_LOOPS = ("looker", "pushes", "rounds", "tasks")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import random
 from functools import partial
 from threading import Event
-from time import sleep
 
 import pytest
 
@@ -47,9 +46,9 @@ def _ring(source: str, target: str, namespace: str) -> list[Instance]:
 
 
 def _push(side: Instance, repository: str, after: float, over: Event) -> None:
-    sleep(after)
+    Event().wait(after)
     push_there(side, repository, "v1")
-    sleep(0.3)
+    over.wait(0.3)
     over.set()
 
 
