@@ -136,6 +136,9 @@ class SyncRuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         names = [str(rule) for rule in objs]
         return names, {"rules": len(names)}, set(), []
 
+    def save_model(self, request: HttpRequest, obj: SyncRule, form: Any, change: bool) -> None:
+        configure.save_rule(obj)
+
     def delete_model(self, request: HttpRequest, obj: SyncRule) -> None:
         configure.delete_rule(obj)
 

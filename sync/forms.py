@@ -8,10 +8,12 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
+from sync.cron import zone_names
 from sync.models import Instance, SyncRule
 from sync.models.instance import LEAST_BYTES_PER_SECOND
 from sync.oci.reference import NAMESPACE_TOP
 from sync.services.connect import Namespaces
+from sync.services.schedules import Schedule
 
 NAME_ERRORS = {
     "required": "Enter a name.",
@@ -21,7 +23,7 @@ NAME_ERRORS = {
 ROUTE = ("url", "proxy", "ca_certificate", "allow_plain_http")
 EXPRESSIONS = ("repositories", "exclude_repositories", "tags", "exclude_tags")
 # What the preview of a rule does not depend on.
-NOT_PREVIEWED = ("name", "description", "sync_now", "parallelism")
+NOT_PREVIEWED = ("name", "description", "sync_now", "parallelism", "schedule", "schedule_zone")
 LIMITS = ("connect_timeout", "read_timeout", "max_connections")
 MEGABYTE = 1_000_000
 
@@ -224,8 +226,13 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             "overwrite",
             "with_referrers",
             "parallelism",
+            "schedule",
+            "schedule_zone",
         )
         help_texts = {
+            "schedule": "A cron expression: minute, hour, day of the month, month, day of the week. "
+            "Blank: only pushes and Sync start the rule.",
+            "schedule_zone": "For example UTC, Europe/Berlin or Asia/Shanghai.",
             "repositories": "Regular expression. Blank: all repositories of the namespace.",
             "exclude_repositories": "Regular expression. Blank: no repository is excluded.",
             "tags": "Regular expression. Blank: all tags.",
@@ -255,9 +262,20 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
         _tell_range(self, "parallelism")
         self._offer_targets(targets)
         self._offer_namespaces(namespaces)
-        for name in EXPRESSIONS:
+        for name in (*EXPRESSIONS, "schedule"):
             self.fields[name].widget.attrs.update({"class": "code", "spellcheck": "false", "autocapitalize": "off"})
+        self._mark_scheduled()
         self._mark_previewed()
+
+    def _mark_scheduled(self) -> None:
+        for name in ("schedule", "schedule_zone"):
+            attributes = self.fields[name].widget.attrs
+            attributes["class"] = f"{attributes.get('class', '')} scheduled".strip()
+        self.fields["schedule_zone"].widget.attrs.update({"list": "zones", "autocomplete": "off"})
+        self.fields["schedule_zone"].required = False
+
+    def clean_schedule_zone(self) -> str:
+        return self.cleaned_data["schedule_zone"] or "UTC"
 
     def _mark_previewed(self) -> None:
         """By these classes the preview knows what to listen to: while something is typed, or when it is chosen."""
@@ -294,6 +312,17 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
     @property
     def types(self) -> list[forms.BoundField]:
         return [self["images"], self["charts"], self["others"]]
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether there is a schedule, or what was to be one."""
+        return bool(self["schedule"].value()) or any(self[name].errors for name in ("schedule", "schedule_zone"))
+
+    zones = zone_names()
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(self["schedule"].value() or "", self["schedule_zone"].value() or "")
 
     @property
     def has_wrong_expression(self) -> bool:

@@ -8,7 +8,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from sync import queue
 from sync.models import SyncTask
 from sync.services import dispatch as dispatching
-from sync.services import execute, lag, trigger
+from sync.services import execute, lag, schedules, trigger
 from sync.services.order import forget_abandoned_locks
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,15 @@ def dispatch() -> None:
         dispatching.dispatch(queue.leaving)
     except (DatabaseError, InterfaceError) as error:
         log.warning("notifications are left to the next sweep: the database failed: %s", error)
+
+
+def due() -> None:
+    """Starts what the clock starts."""
+    close_old_connections()
+    try:
+        schedules.start_due()
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("what is due waits for the next look at the clock: the database failed: %s", error)
 
 
 def sweep() -> None:

@@ -11,6 +11,7 @@ urlpatterns = [
     path("hooks/<str:name>", hooks.hook),
     path("where/", where.where, name="where"),
     path("metrics", metrics.metrics, name="metrics"),
+    path("schedule-times/", rules.schedule_times, name="schedule-times"),
     path("preferences/", preferences.preferences, name="preferences"),
     path("instances/", instances.instance_list, name="instances"),
     path("instances/new/", instances.instance_new, name="instance-new"),

@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from sync.cron import InvalidSchedule, check_expression, check_zone
 from sync.models.instance import NAME_HELP, Instance, name_validator
 from sync.oci.reference import NAMESPACE_TOP, InvalidReference, check_repository
 from sync.replication.pattern import InvalidExpression, compile_expression
@@ -113,6 +114,12 @@ class SyncRule(models.Model):
             "target_namespace": namespace_fault(self.target_namespace) if self.target_namespace else "",
             "images": "" if self.resources else "Choose at least one type of resource.",
         }
+        for field, check in (("schedule", check_expression), ("schedule_zone", check_zone)):
+            try:
+                if self.schedule:
+                    check(getattr(self, field))
+            except InvalidSchedule as error:
+                faults[field] = str(error)
         if self._copies_onto_itself():
             faults["target_namespace"] = (
                 "Source and target are the same: choose another namespace, or another target instance."

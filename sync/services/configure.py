@@ -9,6 +9,7 @@ from django.utils import timezone
 from sync.models import OPEN, Instance, SyncRule, SyncTask, Trigger
 from sync.services import outages
 from sync.services.execute import finish
+from sync.services.schedules import next_run
 from sync.services.trigger import ask_to_stop, open_task
 
 
@@ -21,6 +22,7 @@ def save_instance(instance: Instance, password: str | None) -> None:
     if password is not None:
         instance.password = password
         instance.password_set_at = timezone.now() if password else None
+    instance.next_poll_at = None
     instance.checked_at, instance.healthy, instance.health_reason, instance.latency_ms = None, None, "", None
     instance.save()
     # What waits for it tries at once whether the change has helped.
@@ -41,14 +43,16 @@ def delete_instance(instance: Instance) -> None:
 def save_rule(rule: SyncRule, *, actor: str = "", sync_now: bool = False) -> SyncTask | None:
     """Saves the rule; `sync_now` also copies what is there already, by a task that is returned."""
     with transaction.atomic():
+        rule.next_run_at = next_run(rule)
         rule.save()
         return open_task(rule, Trigger.MANUAL, actor=actor).task if sync_now else None
 
 
 def switch_rule(rule: SyncRule, enabled: bool) -> None:
     """Disabled means that pushes and schedules do not start it."""
-    SyncRule.objects.filter(pk=rule.pk).update(enabled=enabled)
     rule.enabled = enabled
+    rule.next_run_at = next_run(rule)
+    SyncRule.objects.filter(pk=rule.pk).update(enabled=enabled, next_run_at=rule.next_run_at)
 
 
 def delete_rule(rule: SyncRule) -> None:

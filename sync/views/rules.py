@@ -14,6 +14,7 @@ from sync import access
 from sync.forms import RuleForm
 from sync.models import OPEN, SyncRule, SyncTask, Trigger
 from sync.services import configure, connect, lag, runs, trigger
+from sync.services.schedules import Schedule
 from sync.views.filters import RuleFilter, TaskFilter
 from sync.views.http import (
     Request,
@@ -61,6 +62,13 @@ def rule_list(request: Request, instance: str) -> HttpResponse:
         seconds=poll_seconds_of_list(tasks.values()),
         announce=count,
     )
+
+
+@require_safe
+def schedule_times(request: Request) -> HttpResponse:
+    """The next times of a schedule that somebody is writing."""
+    schedule = Schedule(request.GET.get("schedule", ""), request.GET.get("schedule_zone", "") or "UTC")
+    return render(request, "rules/_times.html", {"schedule": schedule})
 
 
 @page_or_fragment

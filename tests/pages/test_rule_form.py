@@ -277,3 +277,28 @@ def test_closing_without_ok_creates_nothing(console, source):
     cancel = next(link for link in elements(page, "a") if words(link) == "Cancel")
     console.get(attributes(cancel)["href"])
     assert not SyncRule.objects.exists()
+
+
+def test_the_next_five_times_of_a_schedule_are_shown(console, source):
+    shown = console.get(
+        "/schedule-times/", {"schedule": "0 3 * * *", "schedule_zone": "Asia/Shanghai"}
+    ).content.decode()
+    times = [words(item) for item in elements(shown, "li")]
+    assert len(times) == 5
+    assert all("03:00 (UTC+0800)" in time for time in times)
+    assert "At 03:00 every day, Asia/Shanghai" in shown
+
+
+def test_what_is_no_schedule_is_told_while_it_is_typed_and_when_it_is_saved(console, source, target):
+    typed = {"schedule": "0 25 * * *", "schedule_zone": "UTC"}
+    assert "the hour, takes 0 to 23" in console.get("/schedule-times/", typed).content.decode()
+    form = {"name": "web", "source_namespace": "prod", "images": "on", "target": target.pk, "parallelism": 4}
+    refused = console.post("/i/prod-gz/new-rule/", form | typed)
+    assert refused.status_code == 422
+    assert "the hour, takes 0 to 23" in words(by_id(refused.content.decode(), "id_schedule_error"))
+    saved = console.post("/i/prod-gz/new-rule/", form | {"schedule": "0 3 * * *", "schedule_zone": ""})
+    assert saved.status_code == 302
+    rule = SyncRule.objects.get()
+    assert (rule.schedule_zone, rule.next_run_at.hour) == ("UTC", 3)
+    page = console.get("/i/prod-gz/rules/web/").content.decode()
+    assert "0 3 * * *" in page

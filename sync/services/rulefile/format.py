@@ -128,4 +128,6 @@ RULE_FIELDS = (
     Field("overwrite", bool),
     Field("enabled", bool),
     Field("parallelism", int),
+    Field("schedule", str),
+    Field("schedule_zone", str),
 )
