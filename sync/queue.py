@@ -137,7 +137,9 @@ def enqueue_dispatch() -> bool:
     """Asks for notifications to be handed to the rules, once until somebody begins. False when the queue is away."""
     try:
         if server().set(DISPATCH_ASKED, 1, nx=True, ex=DISPATCH_ASKED_SECONDS):
-            django_rq.get_queue("control").enqueue("sync.jobs.dispatch", job_id=f"dispatch-{uuid4().hex}")
+            django_rq.get_queue("control", connection=server()).enqueue(
+                "sync.jobs.dispatch", job_id=f"dispatch-{uuid4().hex}"
+            )
     except RedisError as error:
         log.warning("notifications wait for the next sweep: %s", error)
         return False

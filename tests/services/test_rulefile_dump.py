@@ -36,7 +36,16 @@ NOT_IN_THE_FILE = {
         "next_poll_at",
         "created_at",
     },
-    SyncRule: {"id", "created_at", "updated_at"},
+    SyncRule: {
+        "id",
+        "next_run_at",
+        "lag_median",
+        "lag_p95",
+        "lag_worst",
+        "lag_counted_at",
+        "created_at",
+        "updated_at",
+    },
 }
 # A value of each field that is not its default.
 INSTANCE: dict[str, Any] = {
@@ -70,6 +79,8 @@ RULE: dict[str, Any] = {
     "overwrite": True,
     "enabled": False,
     "parallelism": 5,
+    "schedule": "0 3 * * *",
+    "schedule_zone": "Asia/Shanghai",
 }
 VARIABLE = "TCRCONSOLE_PASSWORD_FRANKFURT"
 
