@@ -35,6 +35,7 @@ urlpatterns = [
     path("i/<str:instance>/rules/<str:name>/delete/", rules.rule_delete, name="rule-delete"),
     path("i/<str:instance>/tasks/<int:task_id>/", tasks.task_page, name="task"),
     path("i/<str:instance>/tasks/<int:task_id>/stop/", tasks.task_stop, name="task-stop"),
+    path("i/<str:instance>/tasks/<int:task_id>/removals/", tasks.task_removals, name="task-removals"),
     path("i/<str:instance>/tasks/<int:task_id>/retry/", tasks.task_retry, name="task-retry"),
     path("i/<str:instance>/tasks/<int:task_id>/log/", log.task_log, name="task-log"),
     path("i/<str:instance>/tasks/<int:task_id>/log.txt", log.task_log_text, name="task-log-text"),

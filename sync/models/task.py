@@ -261,6 +261,11 @@ class Removal(models.Model):
     repository = models.ForeignKey(TaskRepository, on_delete=models.CASCADE, related_name="removals")
     tag = models.CharField(max_length=128)
     digest = models.CharField(max_length=140)
+    doubtful = models.BooleanField(
+        default=False, help_text="Its repository is gone, or was found empty: a person decides."
+    )
+    taken = models.BooleanField(default=False, help_text="A part of the task deletes it.")
+    created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["repository", "tag"]

@@ -32,6 +32,7 @@ FOREIGN_REFUSED = frozenset({400, 404, 500})
 IMMUTABLE_HINT = (
     "The target refuses to move this tag, which is as it was. Allow it there, or leave the tag out of the rule."
 )
+DELETION_OFF_HINT = "Deletion is off in this registry (distribution: storage.delete.enabled). Switch it on there."
 FOREIGN_HINT = (
     "It has layers that are kept elsewhere and are never copied (foreign, nondistributable): "
     "the target takes it only if it is set to allow their addresses."
@@ -114,6 +115,25 @@ class ManifestApi(Session):
             if not _is_digest_of(manifest, digest):
                 raise DigestMismatch(f"it has the digest {digest[:140] or '(none)'} there, not {manifest.digest}")
             return Pushed(manifest.digest, bool(response.header("OCI-Subject")))
+
+    def delete_manifest(self, repository: str, reference: str, check: Callable[[], None] = always) -> None:
+        """Delete a tag, or a digest with all its tags; what is not there is deleted. check: see put_manifest."""
+        with self._doing(f"delete {_named(repository, reference)}"):
+            path, scopes = (
+                _path(repository, reference),
+                (f"repository:{check_repository(repository)}:delete,pull,push",),
+            )
+            try:
+                self._request("DELETE", path, scopes, ok=(200, 202, 204), check=check)
+            except NotFound:
+                return
+            except Rejected as refusal:
+                if refusal.status == 405 and is_digest(reference):
+                    refusal.hint = DELETION_OFF_HINT
+                raise
+            except (Denied, Unauthorized) as refusal:
+                refusal.hint = refusal.hint or "The account of the target may not delete: allow it there."
+                raise
 
     def _put_again_if_a_part_is_denied(
         self, repository: str, reference: str, manifest: Manifest, check: Callable[[], None]

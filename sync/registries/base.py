@@ -1,10 +1,14 @@
 """What the OCI distribution API leaves open, as one small interface. One file per kind of registry."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sync.oci.client import Client
 from sync.oci.list_api import Bookmark
+
+
+class OnlyByDigest(Exception):
+    """This registry deletes no single tags: by digest, with all tags that have it."""
 
 
 class Registry(ABC):
@@ -30,3 +34,10 @@ class Registry(ABC):
     @abstractmethod
     def ensure_namespace(self, namespace: str) -> None:
         """Makes a namespace that does not exist yet, private where the registry knows the difference."""
+
+    @abstractmethod
+    def delete_tag(self, repository: str, tag: str, check: Callable[[], None]) -> None:
+        """Deletes one tag and leaves others of its digest. check: called before the request is sent.
+
+        Raises OnlyByDigest, OciError, and what `check` raises.
+        """

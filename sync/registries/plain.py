@@ -1,13 +1,22 @@
 """A registry that speaks the OCI distribution API and nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from sync.oci.client import Client
+from sync.oci.errors import Rejected
 from sync.oci.list_api import Bookmark
 from sync.oci.reference import in_namespace, namespaces_of
-from sync.registries.base import Registry
+from sync.registries.base import OnlyByDigest, Registry
+
+# How registries that know digests only answer to the deletion of a tag; distribution 2.8 says 400.
+NO_SINGLE_TAGS = (400, 405, 501)
 
 
 class PlainRegistry(Registry):
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self._deletes_tags = True
+
     def namespaces(self) -> dict[str, int]:
         return namespaces_of(self.client.catalog())
 
@@ -16,3 +25,15 @@ class PlainRegistry(Registry):
 
     def ensure_namespace(self, namespace: str) -> None:
         """Nothing to do: the first push into a namespace makes it."""
+
+    def delete_tag(self, repository: str, tag: str, check: Callable[[], None]) -> None:
+        """OCI distribution 1.1, "Deleting tags": registries may not know it."""
+        if self._deletes_tags:
+            try:
+                self.client.delete_manifest(repository, tag, check)
+                return
+            except Rejected as refusal:
+                if refusal.status not in NO_SINGLE_TAGS:
+                    raise
+                self._deletes_tags = False
+        raise OnlyByDigest

@@ -8,13 +8,14 @@ from sync.oci.manifest import Kind
 
 
 class Outcome(StrEnum):
-    """What became of one resource (`removed` comes from elsewhere)."""
+    """What became of one resource."""
 
     COPIED = "copied"
     UNCHANGED = "unchanged"
     CONFLICT = "conflict"
     SUPERSEDED = "superseded"
     FAILED = "failed"
+    REMOVED = "removed"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ class Vanished(Event):
     """A tag was listed, or asked for, and is no longer in the source."""
 
     tag: str
+
+
+@dataclass(frozen=True)
+class Kept(Event):
+    """A tag of the target that was to be deleted, and was not, for a reason."""
+
+    tag: str
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
 from time import monotonic
 
 from sync.oci.errors import Cancelled
@@ -27,6 +28,7 @@ from sync.replication.plan import (
     tags_seen,
     taking_names,
 )
+from sync.replication.removing import Removals
 from sync.replication.resource import Opened, Resources
 from sync.replication.spec import Spec
 from sync.replication.transfer import Transfer
@@ -84,6 +86,7 @@ class Replication:
             overwrite=spec.overwrite,
             consent=self._consent,
         )
+        self._removals = Removals(source.client, target, self._tell)
         self._resources = Resources(self._graph, source.client, target, spec, transfer, self._tell)
 
     def drain(self) -> None:
@@ -166,14 +169,21 @@ class Replication:
         try:
             if not work.lease.holds():
                 raise Cancelled("the worker was taken for dead")
-            repository, tags = await self._open(work)
-            interrupted = not await self._bring_all(repository, tags)
+            interrupted = not await (self._remove(work) if work.removing else self._bring(work))
         except Exception as error:  # noqa: BLE001 - see failure
             failed = failure(error, f"list the tags of {work.name}")
             interrupted = isinstance(failed, Cancelled)
             if not interrupted:
                 self._tell(ResourceDone(work.name, "", Outcome.FAILED, error=failed))
         self._tell(RepositoryDone(work.name, interrupted))
+
+    async def _bring(self, work: RepositoryWork) -> bool:
+        repository, tags = await self._open(work)
+        return await self._bring_all(repository, tags)
+
+    async def _remove(self, work: RepositoryWork) -> bool:
+        ends = partial(self._ends, work)
+        return self._removals.remove(work, self._spec.target_repository(work.name), ends)
 
     async def _open(self, work: RepositoryWork) -> tuple[Opened, list[str]]:
         """Lists both sides at the same time, as far as it helps; the tags to bring."""
@@ -220,17 +230,17 @@ class Replication:
         taken = tags[: repository.work.at_most]
         for tag in taken:
             await self._window.enter()
-            if self._ends(repository):
+            if self._ends(repository.work):
                 self._window.leave()
                 break
-            begun.append(self._graph.spawn(self._bring(repository, tag)))
+            begun.append(self._graph.spawn(self._bring_one(repository, tag)))
         done = [await node for node in begun]
         return all(done) and len(done) == len(taken)
 
-    async def _bring(self, repository: Opened, tag: str) -> bool:
+    async def _bring_one(self, repository: Opened, tag: str) -> bool:
         """False when it was interrupted, or not begun."""
         try:
-            if self._ends(repository):
+            if self._ends(repository.work):
                 return False
             self._tell(await self._resources.bring(repository, tag))
         except Exception as error:  # noqa: BLE001 - see failure
@@ -242,8 +252,8 @@ class Replication:
             self._window.leave()
         return True
 
-    def _ends(self, repository: Opened) -> bool:
-        return self._stop.is_set() or self._enough.is_set() or not repository.work.lease.holds()
+    def _ends(self, work: RepositoryWork) -> bool:
+        return self._stop.is_set() or self._enough.is_set() or not work.lease.holds()
 
 
 def _list_helps(work: RepositoryWork, names: list[str] | None) -> bool:

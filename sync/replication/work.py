@@ -33,5 +33,8 @@ class RepositoryWork:
     # The tags of these that the target is trusted to hold still, as long as it lists them.
     trusted: Set[str] = frozenset()
     lease: Lease = field(default_factory=Lease)
+    # Tags of the target that are to be deleted, with their digests; and all that are to go, by digest.
+    removing: Mapping[str, str] = field(default_factory=dict)
+    doomed: Mapping[str, Set[str]] = field(default_factory=dict)
     # Where signatures of given tags lie is asked for by name: of very long lists even the first page is dear.
     unlisted: bool = False

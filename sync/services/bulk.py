@@ -9,7 +9,7 @@ from django.db.models import QuerySet, Sum
 
 from sync.models import Instance, Status, SyncRule, SyncTask, Trigger
 from sync.oci.reference import InvalidReference, check_repository, check_tag
-from sync.services import claims
+from sync.services import claims, removals
 from sync.services.execute import finish, run_slice
 from sync.services.spec import spec_of_rule
 from sync.services.trigger import open_task, stop_task
@@ -107,7 +107,7 @@ def follow(tasks: Sequence[SyncTask], watch: Watch, deadline: float, leaving: Ca
             if task.is_open:
                 task.refresh_from_db()
                 watch(task)
-        if not any(task.is_open for task in tasks):
+        if not any(task.is_open and not removals.is_asking(task) for task in tasks):
             return True
         if monotonic() >= deadline or leaving():
             return False
@@ -126,10 +126,12 @@ def execute_here(tasks: Sequence[SyncTask], watch: Watch, deadline: float, leavi
     for task in tasks:
         while task.is_open and not over():
             if not run_slice(task, leaving=over, watch=watch, seconds=float("inf")) and task.is_open:
+                if removals.is_asking(task):
+                    break  # whoever runs the console answers
                 # Somebody else holds the last repositories, or was killed while he did.
                 claims.take_back()
                 follow([task], watch, min(deadline, monotonic() + POLL_SECONDS))
-        if task.is_open:
+        if task.is_open and not removals.is_asking(task):
             stop_task(task)
             finish(task)
     return not any(task.stop_requested for task in tasks) or leaving()

@@ -12,7 +12,7 @@ from sync.credentials import CredentialKeyMissing
 from sync.limits import Crowded
 from sync.models import OPEN, Status, SyncTask, TaskPart
 from sync.oci.errors import Cancelled, OciError
-from sync.services import claims, outages, tasklog
+from sync.services import claims, outages, removals, tasklog
 from sync.services.turn import Away, Turn, never, wait_for
 
 log = logging.getLogger(__name__)
@@ -80,12 +80,12 @@ def run_slice(
 
 
 def finish(task: SyncTask) -> bool:
-    """Closes the task when nothing of it is left to do. True when it has ended."""
+    """Closes the task when nothing of it is left to do, deletions last. True when it has ended."""
     if SyncTask.objects.filter(pk=task.pk, stop_requested=True, status__in=OPEN).exists():
         claims.discard(task, "Stopped on request.")
     with transaction.atomic():
         fresh = SyncTask.objects.select_for_update().get(pk=task.pk)
-        if fresh.is_open and not fresh.parts.exists():
+        if fresh.is_open and not fresh.parts.exists() and not removals.go_on(fresh):
             end = _end_of(fresh)
             tasklog.say(fresh, tasklog.INFO if end == Status.SUCCEEDED else tasklog.WARNING, f"Ended: {end.label}.")
             fresh.close(end)
@@ -94,6 +94,8 @@ def finish(task: SyncTask) -> bool:
 
 
 def _end_of(task: SyncTask) -> Status:
+    if task.stop_requested and task.removals_allowed is False:
+        return Status.STOPPED  # before anybody said whether to delete
     if task.repositories.filter(status=Status.STOPPED).exists():
         return Status.STOPPED
     if task.repository_count is None:

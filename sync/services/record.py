@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 
@@ -11,7 +12,7 @@ from sync.models import SyncTask, TaskPart, TaskRepository, Trigger
 from sync.replication.events import Event, RepositoryDone, ResourceDone, Tick
 from sync.replication.lease import Lease
 from sync.replication.work import RepositoryWork
-from sync.services import writing
+from sync.services import removals, writing
 from sync.services.memory import Memory, remembered
 from sync.services.order import Umpire
 from sync.services.patience import PutOff, put_off
@@ -79,6 +80,8 @@ class Recorder:
             unlisted=self._task.trigger == Trigger.PUSH,
         )
         remaining = None if part.tags is None else dict.fromkeys(part.tags)
+        if part.removing:
+            work = _removing(work, part)
         self._sheets[repository.name] = sheet = Sheet(part, repository, work, remaining)
         sheet.pushed = self._pushed.get(repository.name, {})
         if self._umpire is not None:
@@ -161,6 +164,15 @@ class Recorder:
 def _repository(part: TaskPart) -> TaskRepository:
     assert part.repository is not None  # noqa: S101 - parts without one list repositories and are not recorded here
     return part.repository
+
+
+def _removing(work: RepositoryWork, part: TaskPart) -> RepositoryWork:
+    digests = removals.doomed(_repository(part))
+    by_digest: defaultdict[str, set[str]] = defaultdict(set)
+    for tag, digest in digests.items():
+        by_digest[digest].add(tag)
+    mine = {tag: digests[tag] for tag in part.tags or () if tag in digests}
+    return replace(work, removing=mine, doomed=by_digest)
 
 
 def _told(task: SyncTask) -> Mapping[str, Mapping[str, float]]:

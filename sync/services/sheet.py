@@ -9,7 +9,7 @@ from django.template.defaultfilters import filesizeformat
 
 from sync.models import Delivery, LogLine, Notification, TaskPart, TaskRepository, TaskResource
 from sync.oci.errors import OciError
-from sync.replication.events import BytesMoved, Event, LeftOut, Outcome, ResourceDone, TagsListed, Vanished
+from sync.replication.events import BytesMoved, Event, Kept, LeftOut, Outcome, ResourceDone, TagsListed, Vanished
 from sync.replication.work import RepositoryWork
 from sync.services import claims, tasklog
 
@@ -39,6 +39,9 @@ class Sheet:
     resources: list[TaskResource] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     onward: list[Notification] = field(default_factory=list)
+    # No longer in the source; to be deleted in the target, and kept there for a reason.
+    gone: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
     came_forward: bool = False
     changed: bool = False
@@ -48,6 +51,11 @@ class Sheet:
     def is_divided(self) -> bool:
         """Whether its tags were listed just now, and are more than one owner takes up."""
         return self.listing is not None and len(self.listing.tags) > self.work.at_most
+
+    @property
+    def has_all_tags(self) -> bool:
+        """Whether a listing tells all tags that match, not just some that were asked for."""
+        return self.work.tags is None
 
     def note(self, event: Event) -> None:
         """Takes what the engine tells, failures that are put off excepted."""
@@ -60,7 +68,13 @@ class Sheet:
         elif isinstance(event, Vanished):
             self._done(event.tag, "vanished")
             self.numbers["planned"] -= 1
+            self.gone.append(event.tag)
             self.say(tasklog.WARNING, f"{event.tag}: no longer in the source.")
+        elif isinstance(event, Kept):
+            self._leave(event.tag)
+            self.numbers["planned"] -= 1
+            self.kept.append(event.tag)
+            self.say(tasklog.WARNING, f"{event.tag}: not deleted in the target, {event.reason}.")
         elif isinstance(event, BytesMoved):
             self.numbers["moved_bytes"] += event.count
         elif isinstance(event, ResourceDone):
@@ -118,6 +132,8 @@ class Sheet:
             self.say(tasklog.WARNING, f"{event.tag}: left alone, the target has another digest, {event.target_digest}.")
         elif event.outcome is Outcome.SUPERSEDED:
             self.say(tasklog.INFO, f"{event.tag}: left alone, the target holds a newer push, {event.target_digest}.")
+        elif event.outcome is Outcome.REMOVED:
+            self._note_removal(event)
         else:
             moved = f", {filesizeformat(event.moved_bytes)} moved" if event.moved_bytes else ""
             self.say(tasklog.INFO, f"{event.tag}: copied{moved}.")
@@ -132,6 +148,12 @@ class Sheet:
                 Delivery(repository=self.repository.target_name, tag=event.tag, digest=event.digest, brought=brought)
             )
 
+    def _note_removal(self, event: ResourceDone) -> None:
+        self.say(tasklog.INFO, f"{event.tag}: {'deleted' if event.target_digest else 'was gone already'}.")
+        if event.target_digest and self.goes_on(event.tag):
+            name, gone = self.repository.target_name, Notification.Action.DELETE
+            self.onward.append(Notification(repository=name, tag=event.tag, action=gone, own=True))
+
     def _note_arrival(self, row: TaskResource) -> None:
         """How late it is, and who else is to have it."""
         told = self.pushed.get(row.tag, self.pushed.get(""))
@@ -143,9 +165,12 @@ class Sheet:
 
     def _done(self, tag: str, outcome: str) -> None:
         """The tag leaves what remains and is counted, both in the next write."""
+        self._leave(tag)
+        self.numbers[outcome] += 1
+
+    def _leave(self, tag: str) -> None:
         if self.remaining is not None:
             self.remaining.pop(tag, None)
-        self.numbers[outcome] += 1
         self.came_forward = True
 
     def say(self, level: str, message: str) -> None:
@@ -155,6 +180,7 @@ class Sheet:
         self.numbers.clear()
         self.listing = None
         self.resources, self.deliveries, self.lines, self.onward = [], [], [], []
+        self.gone, self.kept = [], []
         self.came_forward = self.changed = False
 
 

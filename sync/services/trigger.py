@@ -10,7 +10,7 @@ from django.db import transaction
 
 from sync import queue
 from sync.models import OPEN, Status, SyncRule, SyncTask, TaskPart, TaskResource, Trigger
-from sync.services import claims, tasklog
+from sync.services import claims, removals, tasklog
 from sync.services.execute import finish
 from sync.services.spec import spec_of_rule
 
@@ -113,12 +113,29 @@ def _joined(selection: Sequence[Mapping[str, Any]], pushed: Pushed) -> list[dict
 
 
 def _full_task_of(rule: SyncRule, *, quick: bool) -> SyncTask | None:
-    """The open task over everything that does what is asked, a quick one that waits made full when need be."""
+    """The open task over everything that does what is asked, a quick one that waits made full when need be.
+
+    One that has just deletions left, and asks about them, holds up nothing.
+    """
     running = rule.tasks.filter(status__in=OPEN, selection=[], stop_requested=False)
+    running = running.exclude(pk__in=removals.asks(rule.tasks.all()).values("pk"))
     if not quick:
         running.filter(status=Status.WAITING, quick=True).update(quick=False)
         running = running.filter(quick=False)
     return running.first()
+
+
+def answer_removals(task: SyncTask, *, delete: bool, actor: str) -> bool:
+    """What a person says to a task that asks whether to delete. False when it asks nothing (any more)."""
+    asking = removals.asks(SyncTask.objects.filter(pk=task.pk, status__in=OPEN)).values("pk")
+    with transaction.atomic():
+        if not SyncTask.objects.filter(pk__in=asking, removals_allowed=None).update(removals_allowed=delete, reason=""):
+            return False
+        said = "delete them" if delete else "keep them"
+        tasklog.say(task, tasklog.INFO, f"{actor or 'Somebody'} says: {said}.")
+    if not finish(task):
+        go_on(task)
+    return True
 
 
 class NothingToRetry(Exception):

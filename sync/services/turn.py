@@ -23,7 +23,7 @@ from sync.replication.spec import Spec
 from sync.replication.whereabouts import Hints
 from sync.replication.width import Width
 from sync.replication.work import Limits, RepositoryWork
-from sync.services import claims, outages, tasklog
+from sync.services import claims, outages, removals, tasklog
 from sync.services.connect import limit_of, open_registry, reach
 from sync.services.order import Umpire, is_contested
 from sync.services.patience import put_off
@@ -272,6 +272,8 @@ def plan_repositories(part: TaskPart, spec: Spec, listed: Sequence[str] | None) 
             return
         selection = SyncTask.objects.select_for_update().values_list("selection", flat=True).get(pk=task.pk)
         chosen = _chosen(selection) if listed is None else dict.fromkeys(listed)
+        if listed is not None and removals.is_asked_for(task):
+            chosen |= dict.fromkeys(removals.repositories_brought(task, spec))
         rows = [TaskRepository(task=task, name=name, target_name=spec.target_repository(name)) for name in chosen]
         TaskRepository.objects.bulk_create(rows, batch_size=500)
         parts = [TaskPart(task=task, repository=row, tags=chosen[row.name]) for row in rows]

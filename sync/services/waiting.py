@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from sync.models import Instance, SyncTask
-from sync.services import claims
+from sync.services import claims, removals
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ def of_task(task: SyncTask) -> Wait | None:
     """None while something of it is worked on, or can be. Sides are looked at as they were when they were fetched."""
     if not task.is_open or task.stop_requested:
         return None
+    if removals.is_asked_for(task) and removals.is_asking(task):
+        return Wait("your answer", task.reason, None, None)
     away = [side for side in (task.source, task.target) if side is not None and side.down_since is not None]
     if away:
         return _for_instance(task, away[0])

@@ -14,9 +14,10 @@ from django.db.models.functions import Now
 
 from sync import queue
 from sync.models import OPEN, Delivery, Lag, Notification, SyncTask, TaskPart, TaskRepository, TaskResource
-from sync.services import claims, tasklog
+from sync.services import claims, removals, tasklog
 from sync.services.patience import PutOff
 from sync.services.sheet import Sheet
+from sync.services.spec import spec_of_task
 
 Ended = Mapping[Sheet, PutOff | None]
 """Parts that the engine is done with; what is left of them waits, for a while where it says so."""
@@ -84,6 +85,8 @@ def _write_totals(task: SyncTask, sheets: Sequence[Sheet]) -> None:
         numbers.update(sheet.numbers)
     claims.count_in_task(task.pk, numbers)
     _write_deliveries(task, [delivery for sheet in sheets for delivery in sheet.deliveries])
+    if removals.is_asked_for(task):
+        _write_removals(task, sheets)
     _write_lags(task, [row for sheet in sheets for row in sheet.resources if row.lag_seconds is not None])
     _tell_onward(task, [notification for sheet in sheets for notification in sheet.onward])
     lines = sorted((line for sheet in sheets for line in sheet.lines), key=lambda line: line.at)
@@ -107,6 +110,20 @@ def _write_deliveries(task: SyncTask, deliveries: Sequence[Delivery]) -> None:
         unique_fields=["rule", "target", "repository", "tag"],
         update_fields=["digest", "delivered_at", "brought"],
     )
+
+
+def _write_removals(task: SyncTask, sheets: Sequence[Sheet]) -> None:
+    spec = spec_of_task(task)
+    for sheet in sheets:
+        if sheet.part.removing:
+            removed = [row.tag for row in sheet.resources if row.outcome == TaskResource.Outcome.REMOVED]
+            others = [*sheet.kept, *(row.tag for row in sheet.resources if row.tag not in removed)]
+            removals.settled(task, sheet.repository, removed, others)
+            continue
+        if sheet.listing is not None and sheet.has_all_tags:
+            removals.note_unlisted(task, spec, sheet.repository, sheet.listing.tags)
+        if sheet.gone:
+            removals.note_gone(task, sheet.repository, sheet.gone)
 
 
 def _locked_rule(task: SyncTask) -> tuple[int | None, int | None]:

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from django.conf import settings
 from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -11,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from sync import access
 from sync.models import OPEN, Status, SyncRule, SyncTask, TaskRepository, TaskResource
-from sync.services import progress, trigger, waiting
+from sync.services import progress, removals, trigger, waiting
 from sync.views.filters import RepositoryFilter
 from sync.views.http import (
     Live,
@@ -59,6 +60,8 @@ def task_page(request: Request, instance: str, task_id: int) -> HttpResponse:
             "instance": source,
             "task": task,
             "wait": waiting.of_task(task),
+            "question": removals.question(task),
+            "hours": round(settings.OUTAGE_HOURS),
             "can_retry": _can_retry(task),
             "speed": progress.bytes_per_second(task),
             "time_left": progress.time_left(task),
@@ -131,6 +134,18 @@ def task_stop(request: Request, instance: str, task_id: int) -> HttpResponse:
         return acted(request, reverse("task", args=[instance, task.pk]), message)
     template = "tasks/_stop.html" if wants_fragment(request) else "tasks/stop.html"
     return render(request, template, {"instance": task.source, "task": task})
+
+
+@require_POST
+def task_removals(request: Request, instance: str, task_id: int) -> HttpResponse:
+    """The answer to a task that asks whether to delete in the target."""
+    task, answer = access.get_task_or_404(request.user, instance, task_id), request.POST.get("answer")
+    url, actor = reverse("task", args=[instance, task.pk]), request.user.get_username()
+    if answer not in ("delete", "keep"):
+        return acted(request, url, "Say whether to delete or to keep: nothing was done.", refused=True)
+    if not trigger.answer_removals(task, delete=answer == "delete", actor=actor):
+        return acted(request, url, f"Task {task.pk} asks nothing any more.", refused=True)
+    return acted(request, url, "They are being deleted." if answer == "delete" else "They are kept.")
 
 
 @require_POST
