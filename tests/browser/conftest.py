@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from demo.registries import free_port
 from tests.support import wait_until
 
+# What is waited for comes sooner or later: how soon is asserted where it matters.
+expect.set_options(timeout=15_000)
 PROJECT = Path(__file__).resolve().parents[2]
 
 

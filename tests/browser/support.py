@@ -11,6 +11,8 @@ AXE = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
 }
 
+OUTLINE = "element => element === document.activeElement && getComputedStyle(element).outlineStyle"
+
 
 def violations(page: Page) -> list[str]:
     """What axe finds on the page as it is now, all of it in view: what sticks to an edge hides nothing then."""
@@ -27,9 +29,8 @@ def reach(page: Page, wanted: Locator, most: int = 90) -> None:
     """Goes on by Tab until it has the focus, and sees to it that one can see where it is."""
     expect(wanted).to_be_visible()
     for _ in range(most):
-        if wanted.evaluate("element => element === document.activeElement"):
-            outlined = wanted.evaluate("element => getComputedStyle(element).outlineStyle !== 'none'")
-            assert outlined, "the focus is seen"
+        if outline := wanted.evaluate(OUTLINE):  # asked at once: what is loading may take the focus a moment later
+            assert outline != "none", "the focus is seen"
             return
         page.keyboard.press("Tab")
     raise AssertionError(f"{wanted} is not reached by {most} times Tab")

@@ -16,6 +16,7 @@ from sync.services import drift
 from tests.pages.steps import make_step
 from tests.pages.test_tasks import make_repository, make_task
 
+pytestmark = pytest.mark.any_database
 WIDTHS = (360, 600, 784, 900, 1000, 1100, 1280)
 NAME, REPOSITORY, TAG = "n" * 64, "r" * 255, "t" * 128
 DIGEST = "sha256:" + "a" * 64
