@@ -26,6 +26,7 @@ class Console:
     url: str
     password: str
     registries: dict[str, str]
+    data_dir: Path
 
 
 @pytest.fixture(scope="package")
@@ -48,7 +49,7 @@ def console(registry_binary: Path) -> Iterator[Console]:
             told = screen.read_text()
             registries = dict(re.findall(r"^    (guangzhou|frankfurt) .*(http://\S+)$", told, re.MULTILINE))
             url, password = re.findall(r"answers at +(\S+)|the password +(\S+)", told)
-            yield Console(url[0], password[1], registries)
+            yield Console(url[0], password[1], registries, Path(folder) / "data")
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(20)

@@ -14,13 +14,16 @@ AXE = {
 OUTLINE = "element => element === document.activeElement && getComputedStyle(element).outlineStyle"
 
 
-def violations(page: Page) -> list[str]:
-    """What axe finds on the page as it is now, all of it in view: what sticks to an edge hides nothing then."""
+def violations(page: Page, within: str = "html") -> list[str]:
+    """What axe finds on the page as it is now, all of it in view: what sticks to an edge hides nothing then.
+
+    What floats hides parts of the page that can be had by closing it: look `within` it alone.
+    """
     size = page.viewport_size
     assert size is not None
     height = page.evaluate("document.documentElement.scrollHeight")
     page.set_viewport_size({"width": size["width"], "height": height})
-    found = Axe().run(page, options=AXE).response["violations"]
+    found = Axe().run(page, context=within, options=AXE).response["violations"]
     page.set_viewport_size(size)
     return [f"{one['id']}: {one['help']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
 
