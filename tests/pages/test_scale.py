@@ -47,6 +47,7 @@ def urls(rule: SyncRule, listed: None) -> dict[str, str]:
         "instance-namespaces": reverse("instance-namespaces", args=names[:1]),
         "instance-edit": reverse("instance-edit", args=names[:1]),
         "instance-delete": reverse("instance-delete", args=names[:1]),
+        "hook-secret": reverse("hook-secret", args=names[:1]),
         "where": reverse("where"),
         "where, found": reverse("where", query={"ref": "prod/r1:v1"}),
         "preferences": reverse("preferences"),
