@@ -11,10 +11,11 @@ function localize(root) {
     const minutes = -when.getTimezoneOffset();
     const offset = `UTC${minutes < 0 ? "-" : "+"}${pad(Math.trunc(minutes / 60))}:${pad(minutes % 60)}`;
     const date = `${when.getFullYear()}-${pad(when.getMonth() + 1)}-${pad(when.getDate())}`;
-    const local = `${date} ${pad(when.getHours())}:${pad(when.getMinutes())}:${pad(when.getSeconds())}`;
+    const clock = `${pad(when.getHours())}:${pad(when.getMinutes())}:${pad(when.getSeconds())}`;
     const utc = time.dateTime.slice(0, 19).replace("T", " ");
-    time.title = `${local} ${offset} (${utc} UTC)`;
-    if (!time.classList.contains("ago")) time.textContent = local;
+    time.title = `${date} ${clock} ${offset} (${utc} UTC)`;
+    if (time.classList.contains("ago")) continue;
+    [time.firstElementChild.textContent, time.lastElementChild.textContent] = [date, clock];
   }
 }
 

@@ -33,17 +33,18 @@ os.environ |= {
 django.setup()
 del os.environ["DJANGO_SETTINGS_MODULE"]
 
-LONGEST = ("tests/soak/", "tests/bench/", "tests/demo/", "tests/commands/", "tests/browser/")
+# In this order, so that those that wait run beside those that compute.
+LONGEST = ("tests/soak/", "tests/browser/", "tests/demo/test_demo.py", "tests/commands/", "tests/bench/", "tests/demo/")
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--only-database", action="store_true", help="run only tests that use the database")
+    parser.addoption("--only-database", action="store_true", help="leave out tests that any database would pass")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # Files that take longest begin first (where they are taken in this order: --no-loadscope-reorder).
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    items.sort(key=lambda item: next((at for at, path in enumerate(LONGEST) if item.nodeid.startswith(path)), 99))
     if config.getoption("--only-database"):
         left_out = [item for item in items if not _uses_database(item)]
         config.hook.pytest_deselected(items=left_out)
@@ -55,6 +56,8 @@ def pytest_unconfigure() -> None:
 
 
 def _uses_database(item: pytest.Item) -> bool:
+    if item.get_closest_marker("any_database"):
+        return False
     fixtures = set(getattr(item, "fixturenames", ()))
     return item.get_closest_marker("django_db") is not None or bool(fixtures & DATABASE_FIXTURES)
 

@@ -1,6 +1,7 @@
 """All checks and tests, as `make test` runs them: `python -m tests.run`; `python -m tests.run lint` without tests.
 
-Lint, types, the whole suite on SQLite, then the tests that use the database on PostgreSQL. The last line sums up.
+Lint and types, the whole suite on SQLite, the tests that use the database on PostgreSQL: all at the same time, as each
+leaves the processors something. SQLite is shown as it goes, the others when they have ended. The last line sums up.
 """
 
 import os
@@ -8,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -25,24 +28,31 @@ CHECKS = (
 
 
 def main() -> int:
-    counts = Counter(passed=0, failed=0)
-    for check in CHECKS:
-        if not _passes(*check):
-            print(f"FAILED: {' '.join(check)}", flush=True)
-            counts["failed"] += 1
+    parts: list[Callable[[], Counter[str]]] = [_lint]
     if sys.argv[1:] != ["lint"]:
-        counts += _pytest("SQLite", {})
-        counts += _on_postgresql()
+        parts += [_on_sqlite, _on_postgresql]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        counts = sum(pool.map(lambda part: part(), parts), Counter(passed=0, failed=0))
+    if sys.argv[1:] != ["lint"]:
         print(_summary(counts))
     return 1 if counts["failed"] else 0
 
 
-def _passes(*module: str) -> bool:
-    """Run a checker in a data folder of its own: the types of the settings are found by importing them."""
-    print(f"-- {' '.join(module)}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", *module]
-        return subprocess.run(command, cwd=PROJECT, env=_environment(DATA_DIR=folder), check=False).returncode == 0
+def _lint() -> Counter[str]:
+    """In a data folder of their own: the types of the settings are found by importing them."""
+    failed = 0
+    for check in CHECKS:
+        with tempfile.TemporaryDirectory() as folder:
+            status, said = _told([sys.executable, "-m", *check], _environment(DATA_DIR=folder))
+        print(f"-- {' '.join(check)}\n{said}", end="", flush=True)
+        if status != 0:
+            print(f"FAILED: {' '.join(check)}", flush=True)
+            failed += 1
+    return Counter(failed=failed)
+
+
+def _on_sqlite() -> Counter[str]:
+    return _pytest("SQLite", {}, "-n", "3", live=True)
 
 
 def _on_postgresql() -> Counter[str]:
@@ -51,22 +61,33 @@ def _on_postgresql() -> Counter[str]:
         print(missing_message("postgresql"), flush=True)
         return Counter(failed=1) if in_ci() else Counter(skipped=1)
     with temporary_cluster(programs) as url:
-        return _pytest("PostgreSQL", {"DATABASE_URL": url}, "--only-database")
+        return _pytest("PostgreSQL", {"DATABASE_URL": url}, "-n", "2", "--only-database")
 
 
-def _pytest(name: str, environment: dict[str, str], *options: str) -> Counter[str]:
-    print(f"-- pytest on {name}", flush=True)
+def _pytest(name: str, environment: dict[str, str], *options: str, live: bool = False) -> Counter[str]:
+    """Together they are more than there are processors here: many tests wait for programs that start and end."""
+    if live:
+        print(f"-- pytest on {name}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        # Two more than there are processors here: many tests wait for programs that start and end.
-        apart = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
-        command = [sys.executable, "-m", "pytest", *apart, *options, f"--junitxml={report}"]
-        status = subprocess.run(command, cwd=PROJECT, env=_environment(**environment), check=False).returncode
+        apart = ("--dist", "loadfile", "--no-loadscope-reorder")
+        command = [sys.executable, "-m", "pytest", *options, *apart, f"--junitxml={report}"]
+        status, said = _told(command, _environment(**environment), live=live)
         counts = _read(report) if report.exists() else Counter()
+    if not live:
+        print(f"-- pytest on {name}\n{said}", end="", flush=True)
     if status != 0 and not counts["failed"]:
         print(f"FAILED: pytest on {name} ended with status {status}", flush=True)
         counts["failed"] += 1
     return counts
+
+
+def _told(command: list[str], environment: dict[str, str], *, live: bool = False) -> tuple[int, str]:
+    """The command's status and what it said, to be shown in one piece; what is live shows that itself."""
+    said = None if live else subprocess.PIPE
+    errors = None if live else subprocess.STDOUT
+    done = subprocess.run(command, cwd=PROJECT, env=environment, text=True, stdout=said, stderr=errors, check=False)
+    return done.returncode, done.stdout or ""
 
 
 def _read(report: Path) -> Counter[str]:

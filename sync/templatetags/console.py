@@ -68,10 +68,12 @@ def ago(when: datetime | None) -> SafeString | str:
 
 
 def _time(when: datetime, words: str, kind: str) -> SafeString:
+    """Where a line is too short for both, it is broken between day and clock, and nowhere else."""
     utc = when.astimezone(UTC)
-    shown = f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+    day, clock = f"{utc:%Y-%m-%d}", f"{utc:%H:%M:%S} UTC"
     machine = utc.isoformat(timespec="seconds")
-    return format_html('<time class="{}" datetime="{}" title="{}">{}</time>', kind, machine, shown, words or shown)
+    shown = words or format_html("<span>{}</span> <span>{}</span>", day, clock)
+    return format_html('<time class="{}" datetime="{}" title="{} {}">{}</time>', kind, machine, day, clock, shown)
 
 
 def _ago(passed: timedelta) -> str:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from demo.registries import free_port
 from tests.support import wait_until
 
+# What is waited for comes sooner or later: how soon is asserted where it matters.
+expect.set_options(timeout=15_000)
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -24,6 +26,7 @@ class Console:
     url: str
     password: str
     registries: dict[str, str]
+    data_dir: Path
 
 
 @pytest.fixture(scope="package")
@@ -46,7 +49,7 @@ def console(registry_binary: Path) -> Iterator[Console]:
             told = screen.read_text()
             registries = dict(re.findall(r"^    (guangzhou|frankfurt) .*(http://\S+)$", told, re.MULTILINE))
             url, password = re.findall(r"answers at +(\S+)|the password +(\S+)", told)
-            yield Console(url[0], password[1], registries)
+            yield Console(url[0], password[1], registries, Path(folder) / "data")
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(20)

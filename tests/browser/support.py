@@ -11,14 +11,19 @@ AXE = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
 }
 
+OUTLINE = "element => element === document.activeElement && getComputedStyle(element).outlineStyle"
 
-def violations(page: Page) -> list[str]:
-    """What axe finds on the page as it is now, all of it in view: what sticks to an edge hides nothing then."""
+
+def violations(page: Page, within: str = "html") -> list[str]:
+    """What axe finds on the page as it is now, all of it in view: what sticks to an edge hides nothing then.
+
+    What floats hides parts of the page that can be had by closing it: look `within` it alone.
+    """
     size = page.viewport_size
     assert size is not None
     height = page.evaluate("document.documentElement.scrollHeight")
     page.set_viewport_size({"width": size["width"], "height": height})
-    found = Axe().run(page, options=AXE).response["violations"]
+    found = Axe().run(page, context=within, options=AXE).response["violations"]
     page.set_viewport_size(size)
     return [f"{one['id']}: {one['help']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
 
@@ -27,9 +32,8 @@ def reach(page: Page, wanted: Locator, most: int = 90) -> None:
     """Goes on by Tab until it has the focus, and sees to it that one can see where it is."""
     expect(wanted).to_be_visible()
     for _ in range(most):
-        if wanted.evaluate("element => element === document.activeElement"):
-            outlined = wanted.evaluate("element => getComputedStyle(element).outlineStyle !== 'none'")
-            assert outlined, "the focus is seen"
+        if outline := wanted.evaluate(OUTLINE):  # asked at once: what is loading may take the focus a moment later
+            assert outline != "none", "the focus is seen"
             return
         page.keyboard.press("Tab")
     raise AssertionError(f"{wanted} is not reached by {most} times Tab")

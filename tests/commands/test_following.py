@@ -28,6 +28,7 @@ def test_why_a_task_waits_is_told_once_for_each_reason(console, source, target, 
     assert (told(again.stdout)["copied"], "waiting for" in again.stderr) == (1, False)
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize("how", [["--foreground"], ["--foreground", "--json"], ["--dry-run"], ["--dry-run", "--json"]])
 def test_a_reader_that_leaves_early_is_no_fault(how, console, source, target, namespace):
     """As `bulk_sync | head` may."""

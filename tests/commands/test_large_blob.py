@@ -13,7 +13,7 @@ from tests.commands.support import Console
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.support import wait_until
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 MEBIBYTE = bytes(1024 * 1024)
 LAYER, CONFIG = f"sha256:{'5' * 64}", f"sha256:{sha256(b'{}').hexdigest()}"

@@ -98,6 +98,7 @@ def test_one_worker_stays_free_for_pushes_and_sweeps(launched):
         wait_until(lambda: listening() == [["control", "push"], every, every], 20, "three workers")
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize("wanted", ["many", "0"])
 def test_a_number_of_workers_that_is_none_is_refused(wanted, tmp_path):
     outer = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
@@ -114,6 +115,7 @@ def hang_in_a_thread() -> None:
     Thread(target=os.read, args=(reading, 1)).start()
 
 
+@pytest.mark.any_database
 def test_a_thread_that_hangs_does_not_keep_a_worker_from_leaving(console):
     words = ("rqworker", "control", "--worker-class", "sync.queue.Worker", "--verbosity", "0")
     with (
@@ -129,6 +131,7 @@ def test_a_thread_that_hangs_does_not_keep_a_worker_from_leaving(console):
         assert process.pid not in [worker.pid for worker in Worker.all(connection=redis)]
 
 
+@pytest.mark.any_database
 def test_foreground_needs_no_queue(console, source, target, namespace, judge):
     image = push(source, f"{namespace}/web", "v1", some_image())
     console.load(source, target, namespace)
@@ -138,6 +141,7 @@ def test_foreground_needs_no_queue(console, source, target, namespace, judge):
     assert judge.digest(target, f"{namespace}/web:v1") == image.digest
 
 
+@pytest.mark.any_database
 def test_without_a_queue_waiting_tasks_are_kept_and_it_is_said(console, source, target, namespace):
     console.load(source, target, namespace)
     done = console.manage("bulk_sync", "--rule", namespace, REDIS_URL="redis://127.0.0.1:1/0")
@@ -145,6 +149,7 @@ def test_without_a_queue_waiting_tasks_are_kept_and_it_is_said(console, source, 
     assert "The queue cannot be reached (REDIS_URL); the tasks wait until it is back." in done.stderr
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize("words", [["--wait", "--dry-run"], ["--all", "--timeout", "-1"], ["--al-l"]])
 def test_words_that_do_not_fit_are_status_2(words, console):
     done = console.manage("bulk_sync", *words)

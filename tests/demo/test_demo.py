@@ -7,7 +7,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,12 +77,27 @@ class Demo:
 
 
 @pytest.fixture
-def start_demo(tmp_path):
+def start_demo(tmp_path: Path) -> Iterator[Callable[[], Demo]]:
     """start_demo(): a demo that is ready, always on the same data folder."""
+    with _starter(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One for tests that leave it as usable as they found it."""
+    with _starter(tmp_path_factory.mktemp("demo")) as start:
+        shared = start()
+        yield shared
+        shared.end()
+
+
+@contextmanager
+def _starter(folder: Path) -> Iterator[Callable[[], Demo]]:
     started: list[Demo] = []
 
     def start() -> Demo:
-        screen = tmp_path / f"screen-{len(started)}"
+        screen = folder / f"screen-{len(started)}"
         # Other tests run consoles and registries at the same time: only the first start chooses the registries' ports.
         ports = {"PORT": str(free_port())}
         if not started:
@@ -90,21 +106,23 @@ def start_demo(tmp_path):
             process = subprocess.Popen(
                 [sys.executable, "-m", "demo"],
                 cwd=PROJECT,
-                env=_environment(tmp_path / "data") | ports,
+                env=_environment(folder / "data") | ports,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
             )
-        started.append(Demo(tmp_path / "data", process, screen))
+        started.append(Demo(folder / "data", process, screen))
         wait_until(lambda: process.poll() is not None or "Try next" in screen.read_text(), 90, "the demo's welcome")
         assert process.poll() is None, screen.read_text()
         return started[-1]
 
-    yield start
-    for demo in started:
-        if demo.process.poll() is None:
-            demo.process.terminate()
-            demo.process.wait(15)
+    try:
+        yield start
+    finally:
+        for demo in started:
+            if demo.process.poll() is None:
+                demo.process.terminate()
+                demo.process.wait(15)
 
 
 def test_one_command_gives_a_console_over_two_registries(start_demo):
@@ -120,8 +138,7 @@ def test_one_command_gives_a_console_over_two_registries(start_demo):
     demo.end()
 
 
-def test_what_the_screen_says_to_try_works(start_demo):
-    demo = start_demo()
+def test_what_the_screen_says_to_try_works(demo):
     demo.manage("bulk_sync", "--all", "--wait")
     arrived = set(demo.registry("frankfurt").catalog())
     assert {"mirror/web/nginx", "mirror/api/orders", "prod/charts/web"} <= arrived
@@ -130,7 +147,6 @@ def test_what_the_screen_says_to_try_works(start_demo):
     assert b"images-to-frankfurt brings it to frankfurt." in said and "it arrives by itself" in demo.text()
     arrived_tags = demo.registry("frankfurt").tags
     wait_until(lambda: "v3.0.0" in arrived_tags("mirror/web/frontend"), 30, "the arrival of what was pushed")
-    demo.end()
 
 
 def test_its_registries_tell_the_console_of_pushes_and_of_nothing_that_was_there_before(start_demo):
@@ -148,9 +164,8 @@ def test_its_registries_tell_the_console_of_pushes_and_of_nothing_that_was_there
     demo.end()
 
 
-def test_after_the_welcome_the_screen_stays_as_it_is(start_demo):
+def test_after_the_welcome_the_screen_stays_as_it_is(demo):
     """The sweep, refused forms, given-up uploads and tags that a registry does not have are no news."""
-    demo = start_demo()
     session = demo.sign_in()
     session.headers["X-CSRFToken"] = session.cookies["csrftoken"]
     assert session.post(f"{demo.url}/instances/new/", data={"name": "?"}, timeout=10).status_code == 422
@@ -163,7 +178,6 @@ def test_after_the_welcome_the_screen_stays_as_it_is(start_demo):
     wait_until(lambda: any(b"sync.jobs.sweep" in part.read_bytes() for part in log.glob("*.aof")), 20, "a sweep")
     assert demo.said_since_welcome() == ""
     assert "rq.cron" not in demo.text()
-    demo.end()
 
 
 def test_ended_while_a_task_runs_nothing_is_left(start_demo):
@@ -194,8 +208,7 @@ def test_a_second_start_finds_its_data_again(start_demo):
     second.end()
 
 
-def test_a_second_demo_on_the_same_data_is_refused(start_demo):
-    demo = start_demo()
+def test_a_second_demo_on_the_same_data_is_refused(demo):
     command = [sys.executable, "-m", "demo"]
     answer = subprocess.run(command, cwd=PROJECT, env=_environment(demo.data_dir), capture_output=True, timeout=60)
     assert answer.returncode == 1

@@ -16,6 +16,7 @@ from tests.pages.html import attributes, elements, texts, words
 from tests.pages.steps import make_step
 from tests.pages.test_tasks import make_repository, make_task
 
+pytestmark = pytest.mark.any_database
 SECRET = "marker-of-a-password"
 VOID_CONTROLS = {"hidden", "submit"}
 

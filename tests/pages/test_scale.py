@@ -1,5 +1,7 @@
 """Pages ask the database a dozen times at most, however many rows there are."""
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,14 +11,29 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from sync.models import Instance, LogLine, SyncRule, SyncTask, TaskRepository, TaskResource
-from tests.pages.test_tasks import make_repository, make_task
+from tests.fakes.lists import HELD, ListingRegistry
+from tests.fakes.registry import Answer
+from tests.pages.test_tasks import HTMX, make_repository, make_task
 
 MOST_QUERIES = 12
 
 
 @pytest.fixture
-def urls(rule: SyncRule) -> dict[str, str]:
-    """Every page that shows rows, by name; of a task that runs and of one that ended badly."""
+def listed(rule: SyncRule) -> Iterator[None]:
+    """Both sides answer: what pages look up there, they compare with what the database knows."""
+    names = {f"prod/r{number}": ["v1", "v2"] for number in range(8)}
+    with ListingRegistry(names, 100, {}) as source, ListingRegistry(names, 100, {}) as target:
+        for instance, registry in ((rule.source, source), (rule.target, target)):
+            for name in names:
+                registry.script("GET", f"/v2/{name}/manifests/", Answer(headers=HELD, body=b"{}"))
+            instance.url = registry.url
+            instance.save()
+        yield
+
+
+@pytest.fixture
+def urls(rule: SyncRule, listed: None) -> dict[str, str]:
+    """Every page, by name; of a task that runs and of one that ended badly."""
     running = make_task(rule, "synchronizing", planned=3, copied=1, repository_count=1)
     ended = make_task(rule, "partial", planned=3, failed=1, all_planned=True, repository_count=1)
     repository = make_repository(ended, "prod/web", "partial", planned=3, failed=1, listed=True)
@@ -26,6 +43,14 @@ def urls(rule: SyncRule) -> dict[str, str]:
     task = reverse("task", args=[names[0], running.pk])
     return {
         "instances": reverse("instances"),
+        "instance": reverse("instance", args=names[:1]),
+        "instance-namespaces": reverse("instance-namespaces", args=names[:1]),
+        "instance-edit": reverse("instance-edit", args=names[:1]),
+        "instance-delete": reverse("instance-delete", args=names[:1]),
+        "hook-secret": reverse("hook-secret", args=names[:1]),
+        "where": reverse("where"),
+        "where, found": reverse("where", query={"ref": "prod/r1:v1"}),
+        "preferences": reverse("preferences"),
         "rules": rules,
         "rules, filtered": f"{rules}?q=w&state=enabled&target=prod-eu",
         "rules, failing": f"{rules}?state=failing",
@@ -33,6 +58,7 @@ def urls(rule: SyncRule) -> dict[str, str]:
         "rule-edit": reverse("rule-edit", args=names),
         "rule-delete": reverse("rule-delete", args=names),
         "rule-check": reverse("rule-check", args=names),
+        "check that runs": reverse("rule-check", args=names, query={"run": "on"}),
         "logs": logs,
         "logs, filtered": f"{logs}?status=partial&period=7",
         "task": task,
@@ -43,13 +69,16 @@ def urls(rule: SyncRule) -> dict[str, str]:
     }
 
 
-def asked(console: Client, urls: dict[str, str]) -> dict[str, int]:
-    """How many queries each page takes, the session being used already."""
+def asked(console: Client, urls: dict[str, str], rule: SyncRule) -> dict[str, int]:
+    """How many queries each page takes, and the preview of a form, the session being used already."""
+    typed = {"source_namespace": "prod", "images": "on", "target": rule.target.pk, "target_namespace": "prod"}
+    preview = partial(console.post, reverse("preview-new", args=[rule.source.name]), typed)
+    pages = {name: partial(console.get, url) for name, url in urls.items()}
     counts = {}
-    for name, url in urls.items():
-        console.get(url)
+    for name, ask in {**pages, "preview": partial(preview, headers=HTMX), "preview without script": preview}.items():
+        ask()
         with CaptureQueriesContext(connection) as queries:
-            assert console.get(url).status_code == 200, name
+            assert ask().status_code == 200, name
         counts[name] = len(queries)
     return counts
 
@@ -74,12 +103,12 @@ def add_rows(rule: SyncRule) -> None:
 
 
 def test_no_page_asks_more_with_more_rows(console, rule, urls):
-    few = asked(console, urls)
+    few = asked(console, urls, rule)
     add_rows(rule)
-    many = asked(console, urls)
+    many = asked(console, urls, rule)
     assert {name: count for name, count in many.items() if count > MOST_QUERIES} == {}
     # One more where a count is needed as not all rows are shown.
-    assert {name: (few[name], many[name]) for name in urls if many[name] > few[name] + 1} == {}
+    assert {name: (few[name], many[name]) for name in few if many[name] > few[name] + 1} == {}
 
 
 def test_no_page_counts_a_table_or_leaves_rows_out_by_number(console, rule, urls):

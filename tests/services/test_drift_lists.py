@@ -9,7 +9,7 @@ from tests.fakes.lists import CATALOG, ListingRegistry
 from tests.services.support import make_instance, make_rule
 from tests.services.test_drift import check
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_backoff")]
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database, pytest.mark.usefixtures("quick_backoff")]
 
 TAGS = [f"v{number}" for number in range(10, 18)]
 LIST = "/v2/prod/a/tags/list"

@@ -15,7 +15,7 @@ from tests.fakes.registry import Answer, FakeRegistry
 from tests.replication.support import push, some_image
 from tests.support import Relay, wait_until
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 PAGE = 1000
 
