@@ -1,4 +1,4 @@
-"""Which addresses an outgoing webhook may lead to: judged by the address that is really connected to, not by its name."""
+"""Where an outgoing webhook may lead to: judged by the address that is really connected to, not by its name."""
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
@@ -12,7 +12,7 @@ NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def refusal(text: str, *, private: bool) -> str:
-    """Why nothing is sent there, as the end of a sentence; blank when it may be. `private`: networks of one's own may."""
+    """Why nothing is sent there, as the end of a sentence; blank: it may be. `private`: networks of one's own may."""
     address = _meant(ip_address(text.partition("%")[0]))
     if address in METADATA or address.is_link_local:
         return "is where clouds keep credentials (link-local or metadata), which is never allowed"

@@ -4,22 +4,20 @@ State moves by conditional update, so that two workers never make the same attem
 one announcement of its rule at a time; the others wait for what becomes of it.
 """
 
-import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import Max, Min
+from django.db.models import Max, Min, Q, QuerySet
 from django.utils import timezone
 
 from sync import queue
-from sync.credentials import CredentialKeyMissing, decrypt
+from sync.credentials import CredentialKeyMissing
 from sync.models import Announcement, Status, SyncRule, SyncTask
 from sync.services.announce import telling
 from sync.services.announce.sending import Outcome, send
-
-log = logging.getLogger(__name__)
 
 # Seconds from one attempt to the next; after the last of them it has failed.
 BACK_OFF = (10, 60, 300, 1800, 7200)
@@ -33,7 +31,12 @@ GONE = "The worker that sent it was lost each time. Send it again."
 NO_WEBHOOK = "The rule has no webhook any more."
 WAITED = "The receiver has been away for a day. Mend it, then send it again. Last: {}"
 
-Waiting = Announcement.objects.filter(status=Announcement.Status.WAITING)
+# What a receiver answers, or does not, that is not to be asked for each announcement anew.
+AWAY = (0, 429, 502, 503, 504)
+
+
+def _waiting() -> QuerySet[Announcement]:
+    return Announcement.objects.filter(status=Announcement.Status.WAITING)
 
 
 def task_ended(task: SyncTask) -> None:
@@ -42,7 +45,8 @@ def task_ended(task: SyncTask) -> None:
     if rule is None or not rule.webhook_url or (rule.webhook_failures_only and not _went_wrong(task)):
         return
     now = timezone.now()
-    put_off = Waiting.all().filter(rule=rule, attempts__gt=0).aggregate(until=Max("next_try_at"))["until"]
+    away = _waiting().filter(rule=rule, http_status__in=AWAY).exclude(reason="")
+    put_off = away.aggregate(until=Max("next_try_at"))["until"]
     announcement, created = Announcement.objects.get_or_create(
         rule=rule, task=task, defaults={"url": rule.webhook_url, "next_try_at": max(put_off or now, now)}
     )
@@ -56,7 +60,7 @@ def _went_wrong(task: SyncTask) -> bool:
 
 def enqueue_due() -> None:
     """What the queue lost, or what was put off until now: the first of each rule, which brings on the others."""
-    due = Waiting.all().filter(next_try_at__lte=timezone.now()).order_by()
+    due = _waiting().filter(next_try_at__lte=timezone.now()).order_by()
     for first in due.values("rule").annotate(first=Min("pk")).values_list("first", flat=True)[:ASKED_AT_ONCE]:
         if not queue.enqueue_announcement(first):
             return
@@ -76,11 +80,13 @@ def deliver(announcement_id: int) -> None:
 
 
 def send_again(announcement: Announcement) -> bool:
-    """As if it were new. False while it waits for its next attempt's outcome anyway, and has just been claimed."""
-    ended = Announcement.objects.filter(pk=announcement.pk).exclude(status=Announcement.Status.WAITING)
-    waits = Waiting.all().filter(pk=announcement.pk, next_try_at=announcement.next_try_at)
-    fresh = {"status": Announcement.Status.WAITING, "attempts": 0, "next_try_at": timezone.now(), "delivered_at": None}
-    if not ended.update(**fresh) and not waits.update(next_try_at=fresh["next_try_at"]):
+    """As if it were new. False when it is being sent, or will be in a moment."""
+    now = timezone.now()
+    same = Announcement.objects.filter(pk=announcement.pk)
+    # Nobody who sends it now claimed it for longer.
+    idle = ~Q(status=Announcement.Status.WAITING) | Q(next_try_at__gt=now + timedelta(seconds=ATTEMPT_SECONDS))
+    waiting = Announcement.Status.WAITING
+    if not same.filter(idle).update(status=waiting, attempts=0, next_try_at=now, delivered_at=None):
         return False
     queue.enqueue_announcement(announcement.pk)
     return True
@@ -93,7 +99,7 @@ def send_test(rule: SyncRule) -> Outcome:
 
 def _claimed(announcement: Announcement) -> bool:
     now = timezone.now()
-    mine = Waiting.all().filter(pk=announcement.pk, attempts=announcement.attempts, next_try_at__lte=now)
+    mine = _waiting().filter(pk=announcement.pk, attempts=announcement.attempts, next_try_at__lte=now)
     if announcement.attempts > len(BACK_OFF):
         mine.update(status=Announcement.Status.FAILED, next_try_at=None, reason=GONE)
         return False
@@ -113,7 +119,7 @@ def _attempt(announcement: Announcement) -> Outcome:
 
 def _send(rule: SyncRule, delivery: str, body: bytes) -> Outcome:
     try:
-        secret = decrypt(rule.encrypted_webhook_secret)
+        secret = rule.webhook_secret
     except CredentialKeyMissing:
         return Outcome(
             False,
@@ -128,7 +134,7 @@ def _send(rule: SyncRule, delivery: str, body: bytes) -> Outcome:
 def _record(announcement: Announcement, outcome: Outcome) -> None:
     now = timezone.now()
     again = outcome.again and announcement.attempts <= len(BACK_OFF)
-    said = {"http_status": outcome.http_status, "reason": outcome.reason}
+    said: dict[str, Any] = {"http_status": outcome.http_status, "reason": outcome.reason}
     if outcome.delivered:
         said |= {"status": Announcement.Status.DELIVERED, "next_try_at": None, "delivered_at": now}
     elif again:
@@ -136,13 +142,13 @@ def _record(announcement: Announcement, outcome: Outcome) -> None:
         said |= {"next_try_at": now + timedelta(seconds=wait)}
     else:
         said |= {"status": Announcement.Status.FAILED, "next_try_at": None}
-    mine = Waiting.all().filter(pk=announcement.pk, attempts=announcement.attempts)
-    if mine.update(**said) and outcome.again:
+    mine = _waiting().filter(pk=announcement.pk, attempts=announcement.attempts)
+    if mine.update(**said) and outcome.again and outcome.http_status in AWAY:
         _others_wait(announcement, outcome, said["next_try_at"] or now)
 
 
-def _others_wait(announcement: Announcement, outcome: Outcome, until: object) -> None:
-    others = Waiting.all().filter(rule=announcement.rule_id).exclude(pk=announcement.pk)
+def _others_wait(announcement: Announcement, outcome: Outcome, until: datetime) -> None:
+    others = _waiting().filter(rule=announcement.rule_id).exclude(pk=announcement.pk)
     others.filter(created_at__lt=timezone.now() - LONGEST_WAIT).update(
         status=Announcement.Status.FAILED, next_try_at=None, reason=WAITED.format(outcome.reason)
     )
@@ -151,7 +157,7 @@ def _others_wait(announcement: Announcement, outcome: Outcome, until: object) ->
 
 def _bring_on(rule_id: int) -> None:
     """The receiver takes what it is told: what waited behind this one waits no longer."""
-    waiting = Waiting.all().filter(rule=rule_id, attempts=0)
+    waiting = _waiting().filter(rule=rule_id, attempts=0)
     waiting.update(next_try_at=timezone.now())
     for one in waiting.order_by("pk").values_list("pk", flat=True)[:ASKED_AT_ONCE]:
         if not queue.enqueue_announcement(one):

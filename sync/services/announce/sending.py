@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from sync.models.webhook import shown_place
 from sync.oci.reference import DEFAULT_PORTS
 from sync.services.announce.addresses import refusal
 
@@ -27,7 +28,10 @@ LONGEST_RETRY_AFTER = 24 * 3600
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one attempt. `again`: waiting may help, for at least `after` seconds where the other side says so."""
+    """What became of one attempt.
+
+    again: waiting may help, for at least `after` seconds where the other side says so.
+    """
 
     delivered: bool
     http_status: int = 0
@@ -69,17 +73,11 @@ def send(url: str, secret: str, delivery: str, body: bytes) -> Outcome:
 
 
 def _away(url: str, what: str) -> str:
-    return f"{place(url)} {what}. See whether it runs and can be reached from the workers."
+    return f"{shown_place(url)} {what}. See whether it runs and can be reached from the workers."
 
 
 def _words(error: Exception) -> str:
     return str(getattr(error, "strerror", "") or error or type(error).__name__)[:200]
-
-
-def place(url: str) -> str:
-    """Scheme and host: the rest of an address may hold what only its owner should know."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 class _Alarm:
