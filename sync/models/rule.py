@@ -7,8 +7,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from sync.cron import InvalidSchedule, check_expression, check_zone
 from sync.credentials import decrypt, encrypt
+from sync.cron import InvalidSchedule, check_expression, check_zone
 from sync.models.instance import NAME_HELP, Instance, name_validator
 from sync.models.webhook import shown_place, webhook_fault
 from sync.oci.reference import NAMESPACE_TOP, InvalidReference, check_repository

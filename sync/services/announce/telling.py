@@ -60,7 +60,7 @@ def _link(task: SyncTask) -> str | None:
     """To its page; a worker knows under which address the console is seen only from CONSOLE_URL."""
     if not settings.CONSOLE_URL or task.source is None:
         return None
-    return settings.CONSOLE_URL.rstrip("/") + reverse("task", args=[task.source.name, task.pk])
+    return f"{settings.CONSOLE_URL.rstrip('/')}{reverse('task', args=[task.source.name, task.pk])}"
 
 
 def _moment(at: datetime | None) -> str | None:
