@@ -129,7 +129,10 @@ def _post(url: str, headers: dict[str, str], body: bytes) -> Outcome:
             connection.sock = _secured(opened, parts.hostname or "", alarm) if parts.scheme == "https" else opened
             alarm.watch(connection.sock)
             connection.request("POST", path, body, headers | {"Host": parts.netloc})
-            return _judge(connection.getresponse())
+            answer = connection.getresponse()
+            if alarm.over:
+                raise TimeoutError  # What was broken off may look like an end.
+            return _judge(answer)
         except (OSError, HTTPException):
             if alarm.over:
                 raise TimeoutError from None
