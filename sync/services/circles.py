@@ -20,22 +20,10 @@ from sync.replication.pattern import Pattern
 LONGEST, STEPS = 8, 10_000
 HIGHEST = "\U0010ffff"
 KINDS = ("images", "charts", "others")
-FIELDS = [
-    "pk",
-    "source_id",
-    "source__name",
-    "name",
-    "source_namespace",
-    "target_id",
-    "target_namespace",
-    "repositories",
-    "exclude_repositories",
-    "tags",
-    "exclude_tags",
-    "images",
-    "charts",
-    "others",
-]
+FIELDS = (
+    *("pk", "source_id", "source__name", "name", "source_namespace", "target_id", "target_namespace"),
+    *("repositories", "exclude_repositories", "tags", "exclude_tags", *KINDS),
+)
 
 
 @dataclass(frozen=True)
@@ -225,7 +213,7 @@ class Roads:
             yield from found.get("".join(f"{part}/" for part in parts[:depth]), ())
         prefixes = self._prefixes[instance]
         for prefix in prefixes[bisect_left(prefixes, here) : bisect_right(prefixes, here + HIGHEST)]:
-            if prefix:  # the top level was there already
+            if len(prefix) > len(here):
                 yield from found[prefix]
 
 
