@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from sync.models import (
+    Announcement,
     Delivery,
     Instance,
     LogLine,
@@ -22,7 +23,7 @@ from sync.models import (
     TaskRepository,
     TaskResource,
 )
-from sync.services import configure
+from sync.services import circles, configure
 
 COUNTED_ROWS = 5000
 NUMBER = re.compile(r"[0-9]{1,18}")
@@ -128,6 +129,8 @@ class SyncRuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ("source", "target")
     search_fields = ("name", "description", "source_namespace", "source__name", "target__name")
     autocomplete_fields = ("source", "target")
+    # An address goes with its secret, which is entered in the console.
+    exclude = ("webhook_url",)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
@@ -138,6 +141,8 @@ class SyncRuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def save_model(self, request: HttpRequest, obj: SyncRule, form: Any, change: bool) -> None:
         configure.save_rule(obj)
+        if ring := circles.ring_of(obj):
+            messages.warning(request, ring.warning)
 
     def delete_model(self, request: HttpRequest, obj: SyncRule) -> None:
         configure.delete_rule(obj)
@@ -237,3 +242,22 @@ class NotificationAdmin(LargeTableAdmin):
         yield Q(instance__in=_ids(Instance.objects.filter(name=term)))
         yield Q(repository=term)
         yield from _with_digest(term)
+
+
+@admin.register(Announcement)
+class AnnouncementAdmin(LargeTableAdmin):
+    """Of an address, scheme and host are shown: the rest may be its owner's secret."""
+
+    list_display = ("created_at", "rule", "task_id", "place", "status", "attempts", "http_status", "next_try_at")
+    list_filter = ("status",)
+    list_select_related = ("rule__source",)
+    search_help_text = "Task ID, or rule name"
+    fields = (
+        *("rule", "task", "place", "status", "attempts", "http_status", "reason"),
+        *("created_at", "next_try_at", "delivered_at"),
+    )
+
+    def ways(self, term: str) -> Iterator[Q]:
+        yield Q(rule__in=_ids(SyncRule.objects.filter(name=term)))
+        if NUMBER.fullmatch(term):
+            yield Q(task=int(term))

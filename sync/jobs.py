@@ -7,6 +7,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from sync import queue
 from sync.models import SyncTask
+from sync.services import announce as announcing
 from sync.services import dispatch as dispatching
 from sync.services import execute, lag, schedules, trigger
 from sync.services.order import forget_abandoned_locks
@@ -58,6 +59,15 @@ def due() -> None:
         log.warning("what is due waits for the next look at the clock: the database failed: %s", error)
 
 
+def announce(announcement_id: int) -> None:
+    """Tells others what a task came to: one attempt."""
+    close_old_connections()
+    try:
+        announcing.deliver(announcement_id)
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("announcement %s is left to the next sweep: the database failed: %s", announcement_id, error)
+
+
 def sweep() -> None:
     """Mends what was lost: claims of dead workers, tasks that the queue forgot, tasks that have waited enough."""
     close_old_connections()
@@ -73,6 +83,7 @@ def _sweep() -> None:
     dispatching.dispatch(queue.leaving)
     forget_abandoned_locks()
     lag.refresh()
+    announcing.enqueue_due()
     queued, asked = queue.queued_tasks(), 0
     for idle in execute.sweep(queue.leaving):
         asked += trigger.top_up(idle.task, idle.working, idle.ready, queued[idle.task.pk])

@@ -146,6 +146,17 @@ def enqueue_dispatch() -> bool:
     return True
 
 
+def enqueue_announcement(announcement_id: int) -> bool:
+    """Asks any worker to tell others what a task came to. False when the queue cannot be reached."""
+    name = f"announce-{announcement_id}-{uuid4().hex}"
+    try:
+        django_rq.get_queue("control").enqueue("sync.jobs.announce", announcement_id, job_id=name)
+    except RedisError as error:
+        log.warning("announcement %s waits for the next sweep: %s", announcement_id, error)
+        return False
+    return True
+
+
 def dispatch_begins() -> None:
     """What comes from now on asks again. The longer a burst lasts, the longer is waited for more: one task for many."""
     before = int(server().get(DISPATCHED) or 0)

@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from sync.views import check, hook_secret, hooks, instances, log, metrics, preferences, preview, rules, tasks, where
+from sync.views import (
+    check,
+    hook_secret,
+    hooks,
+    instances,
+    log,
+    metrics,
+    preferences,
+    preview,
+    rules,
+    tasks,
+    told,
+    where,
+)
 
 urlpatterns = [
     path("", instances.home, name="home"),
@@ -31,6 +44,8 @@ urlpatterns = [
     path("i/<str:instance>/rules/<str:name>/edit/", rules.rule_edit, name="rule-edit"),
     path("i/<str:instance>/rules/<str:name>/switch/", rules.rule_switch, name="rule-switch"),
     path("i/<str:instance>/rules/<str:name>/check/", check.rule_check, name="rule-check"),
+    path("i/<str:instance>/rules/<str:name>/tell/", told.tell_test, name="tell-test"),
+    path("i/<str:instance>/rules/<str:name>/tell/<int:announcement_id>/", told.tell_again, name="tell-again"),
     path("i/<str:instance>/rules/<str:name>/sync/", rules.rule_sync, name="rule-sync"),
     path("i/<str:instance>/rules/<str:name>/delete/", rules.rule_delete, name="rule-delete"),
     path("i/<str:instance>/tasks/<int:task_id>/", tasks.task_page, name="task"),

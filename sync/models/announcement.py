@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from sync.models.rule import SyncRule
 from sync.models.task import SyncTask
+from sync.models.webhook import shown_place
 
 
 class Announcement(models.Model):
@@ -35,4 +36,8 @@ class Announcement(models.Model):
         constraints = [models.UniqueConstraint(fields=["rule", "task"], name="announced_once")]
 
     def __str__(self) -> str:
-        return f"task {self.task_id} to {self.url}"
+        return f"task {self.task_id} to {self.place}"
+
+    @property
+    def place(self) -> str:
+        return shown_place(self.url)

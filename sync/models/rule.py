@@ -1,13 +1,16 @@
 """A rule: what to copy, from where, to where, and how."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from sync.credentials import decrypt, encrypt
 from sync.cron import InvalidSchedule, check_expression, check_zone
 from sync.models.instance import NAME_HELP, Instance, name_validator
+from sync.models.webhook import shown_place, webhook_fault
 from sync.oci.reference import NAMESPACE_TOP, InvalidReference, check_repository
 from sync.replication.pattern import InvalidExpression, compile_expression
 
@@ -107,6 +110,19 @@ class SyncRule(models.Model):
     def __str__(self) -> str:
         return f"{self.source.name}/{self.name}"
 
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """With the webhook's address, which a form that does not show it must not stumble over."""
+        faults: dict[str, list[ValidationError]] = {}
+        try:
+            super().clean_fields(exclude)
+        except ValidationError as error:
+            faults = error.error_dict
+        fault = webhook_fault(self.webhook_url) if "webhook_url" not in (exclude or ()) else ""
+        if fault and "webhook_url" not in faults:
+            faults["webhook_url"] = [ValidationError(fault)]
+        if faults:
+            raise ValidationError(faults)
+
     def clean(self) -> None:
         """What is wrong with the rule as a whole, each fault under the field where it can be mended."""
         faults = {
@@ -130,6 +146,20 @@ class SyncRule(models.Model):
 
     def _copies_onto_itself(self) -> bool:
         return self.source_id == self.target_id and self.resulting_namespace == self.source_namespace
+
+    @property
+    def webhook_place(self) -> str:
+        """As much of the webhook's address as everybody may see."""
+        return shown_place(self.webhook_url) if self.webhook_url else ""
+
+    @property
+    def webhook_secret(self) -> str:
+        """Raises CredentialKeyMissing."""
+        return decrypt(self.encrypted_webhook_secret)
+
+    @webhook_secret.setter
+    def webhook_secret(self, secret: str) -> None:
+        self.encrypted_webhook_secret = encrypt(secret)
 
     @property
     def resources(self) -> list[str]:

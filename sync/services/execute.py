@@ -12,7 +12,7 @@ from sync.credentials import CredentialKeyMissing
 from sync.limits import Crowded
 from sync.models import OPEN, Status, SyncTask, TaskPart
 from sync.oci.errors import Cancelled, OciError
-from sync.services import claims, outages, removals, tasklog
+from sync.services import announce, claims, outages, removals, tasklog
 from sync.services.turn import Away, Turn, never, wait_for
 
 log = logging.getLogger(__name__)
@@ -89,6 +89,7 @@ def finish(task: SyncTask) -> bool:
             end = _end_of(fresh)
             tasklog.say(fresh, tasklog.INFO if end == Status.SUCCEEDED else tasklog.WARNING, f"Ended: {end.label}.")
             fresh.close(end)
+            announce.task_ended(fresh)
     task.refresh_from_db()
     return not task.is_open
 

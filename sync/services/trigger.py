@@ -10,7 +10,7 @@ from django.db import transaction
 
 from sync import queue
 from sync.models import OPEN, Status, SyncRule, SyncTask, TaskPart, TaskResource, Trigger
-from sync.services import claims, removals, tasklog
+from sync.services import announce, claims, removals, tasklog
 from sync.services.execute import finish
 from sync.services.spec import spec_of_rule
 
@@ -46,7 +46,7 @@ def open_task(
     """
     with transaction.atomic():
         # Two clicks at once: the second waits here and then finds the task of the first.
-        rule = SyncRule.objects.select_for_update().get(pk=rule.pk)
+        rule = SyncRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
         if not selection:
             running = _full_task_of(rule, quick=quick)
             if running is not None:
@@ -77,7 +77,7 @@ def join_push(rule: SyncRule, pushed: Pushed) -> Opened:
 
     To be called in a transaction. Raises SyncRule.DoesNotExist.
     """
-    rule = SyncRule.objects.select_for_update().get(pk=rule.pk)
+    rule = SyncRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
     gathering = rule.tasks.filter(
         trigger=Trigger.PUSH,
         status__in=OPEN,
@@ -213,4 +213,5 @@ def ask_to_stop(task: SyncTask) -> bool:
             tasklog.say(task, tasklog.WARNING, "Asked to stop.")
         if task.stop_waiting():
             task.parts.all().delete()
+            announce.task_ended(task)
     return bool(asked)

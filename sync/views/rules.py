@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -13,8 +14,9 @@ from django.views.decorators.http import require_POST, require_safe
 from sync import access
 from sync.forms import RuleForm
 from sync.models import OPEN, SyncRule, SyncTask, Trigger
-from sync.services import configure, connect, lag, runs, trigger
+from sync.services import circles, configure, connect, lag, runs, trigger
 from sync.services.schedules import Schedule
+from sync.views import told as telling
 from sync.views.filters import RuleFilter, TaskFilter
 from sync.views.http import (
     Request,
@@ -101,7 +103,13 @@ def _save(request: Request, form: RuleForm) -> HttpResponse:
     task = configure.save_rule(rule, actor=request.user.get_username(), sync_now=sync_now)
     started = format_html(" {} copies what is there now.", task_link(task, rule.source.name)) if task else ""
     message = format_html("Rule {} is saved.{}", rule.name, started)
+    _warn_of_circle(request, rule)
     return saved(request, reverse("rules", args=[rule.source.name]), message)
+
+
+def _warn_of_circle(request: Request, rule: SyncRule) -> None:
+    if ring := circles.ring_of(rule):
+        messages.warning(request, ring.warning)
 
 
 @require_POST
@@ -112,6 +120,7 @@ def rule_switch(request: Request, instance: str, name: str) -> HttpResponse:
         enabled = request.POST["enable"] == "true"
     configure.switch_rule(rule, enabled)
     message = f"Rule {name} is {'enabled' if enabled else 'disabled'}."
+    _warn_of_circle(request, rule)
     return acted(request, reverse("rules", args=[instance]), message)
 
 
@@ -149,13 +158,15 @@ def triggering_logs(request: Request, instance: str, name: str) -> HttpResponse:
     waiting = lag.oldest_waiting([rule.pk]).get(rule.pk)
     if is_for(request, "strip"):
         return render(request, "rules/_strip.html", {"instance": rule.source, "rule": rule, "waiting": waiting})
+    if is_for(request, "told"):
+        return telling.part(request, rule)
     all_tasks, narrowed = SyncTask.objects.filter(rule=rule), TaskFilter(request.GET)
     tasks = narrowed.of(all_tasks)
     page = page_of(request, tasks, descending=True, pk=number)
     top = number(request.GET.get("top", ""))
     count = told(count_up_to(tasks, page), "triggering", "triggerings")
     context = {"instance": rule.source, "rule": rule, "page": page, "filter": narrowed, "count": count, "top": top}
-    context["waiting"] = waiting
+    context |= {"waiting": waiting, **telling.context(rule)}
     return live_page(
         request,
         "rules/logs.html",

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from sync.cron import zone_names
+from sync.forms.telling import TELLING, Telling
 from sync.models import Instance, SyncRule
 from sync.models.instance import LEAST_BYTES_PER_SECOND
 from sync.oci.reference import NAMESPACE_TOP
@@ -23,7 +24,10 @@ NAME_ERRORS = {
 ROUTE = ("url", "proxy", "ca_certificate", "allow_plain_http")
 EXPRESSIONS = ("repositories", "exclude_repositories", "tags", "exclude_tags")
 # What the preview of a rule does not depend on.
-NOT_PREVIEWED = ("name", "description", "sync_now", "parallelism", "schedule", "schedule_zone")
+NOT_PREVIEWED = (
+    *("name", "description", "sync_now", "parallelism", "schedule", "schedule_zone", "delete_removed", "removal_share"),
+    *TELLING,
+)
 LIMITS = ("connect_timeout", "read_timeout", "max_connections")
 MEGABYTE = 1_000_000
 
@@ -199,7 +203,7 @@ class InstanceChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
         return f"{obj} (the source itself)" if obj.pk == self.source.pk else str(obj)
 
 
-class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
+class RuleForm(Telling):
     """A rule of a source instance that is given and cannot be changed here.
 
     targets: the instances that may be chosen. namespaces: what the source lists; where it lists nothing, one is typed.
@@ -228,11 +232,20 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             "parallelism",
             "schedule",
             "schedule_zone",
+            "delete_removed",
+            "removal_share",
+            "webhook_url",
+            "webhook_failures_only",
         )
         help_texts = {
             "schedule": "A cron expression: minute, hour, day of the month, month, day of the week. "
             "Blank: only pushes and Sync start the rule.",
             "schedule_zone": "For example UTC, Europe/Berlin or Asia/Shanghai.",
+            "delete_removed": "Off by default. Deletes in the target only what this rule brought there and nobody "
+            "changed since; everything else stays.",
+            "removal_share": "Percent of what the rule has brought, in one task. Beyond it a person is asked on the "
+            "page of the task, and nothing is deleted before the answer. 0 to 100.",
+            "webhook_url": "An https:// address that takes a POST with JSON. Blank: nobody is told.",
             "repositories": "Regular expression. Blank: all repositories of the namespace.",
             "exclude_repositories": "Regular expression. Blank: no repository is excluded.",
             "tags": "Regular expression. Blank: all tags.",
@@ -253,6 +266,8 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             "target": "Target instance",
             "target_namespace": "Target namespace",
             "parallelism": "Workers at once",
+            "removal_share": "Deletions without asking, at most",
+            "webhook_url": "Address",
         }
 
     def __init__(self, *args: Any, targets: QuerySet[Instance], namespaces: Namespaces, **kwargs: Any) -> None:
@@ -265,7 +280,20 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
         for name in (*EXPRESSIONS, "schedule"):
             self.fields[name].widget.attrs.update({"class": "code", "spellcheck": "false", "autocapitalize": "off"})
         self._mark_scheduled()
+        self._offer_deletions()
+        self.offer_telling()
         self._mark_previewed()
+
+    def _offer_deletions(self) -> None:
+        share = self.fields["removal_share"]
+        share.required = False
+        share.widget.attrs.update(min=0, max=100)
+        said = "Enter a whole number from 0 to 100."
+        share.error_messages.update(dict.fromkeys(("invalid", "min_value", "max_value"), said))
+
+    def clean_removal_share(self) -> int:
+        share: int | None = self.cleaned_data["removal_share"]
+        return SyncRule().removal_share if share is None else share
 
     def _mark_scheduled(self) -> None:
         for name in ("schedule", "schedule_zone"):

@@ -1,0 +1,161 @@
+"""Where a webhook may lead, and what is made of those who answer slowly, elsewhere or not at all."""
+
+import socket
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from sync.services.announce import addresses, sending
+from tests.fakes.receiver import Receiver
+from tests.support import self_signed
+
+NEVER = [
+    "169.254.169.254",
+    "169.254.0.23",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fd00:ec2::254",
+    "168.63.129.16",
+    "100.100.100.200",
+    "::ffff:169.254.169.254",
+    "64:ff9b::a9fe:a9fe",
+    "2002:a9fe:a9fe::1",
+    "224.0.0.1",
+    "ff02::1",
+    "0.0.0.0",
+    "::",
+    "255.255.255.255",
+    "240.0.0.1",
+]
+PRIVATE = ["127.0.0.1", "::1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fd12::1", "::ffff:10.0.0.1"]
+
+
+@pytest.mark.parametrize("address", NEVER)
+def test_addresses_that_are_never_told_anything(address):
+    assert addresses.refusal(address, private=False)
+    assert addresses.refusal(address, private=True)
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_private_addresses_only_where_they_are_allowed(address):
+    assert addresses.refusal(address, private=False) == "is private"
+    assert addresses.refusal(address, private=True) == ""
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07::1", "64:ff9b::5db8:d70e"])
+def test_public_addresses_are_told(address):
+    assert addresses.refusal(address, private=False) == ""
+
+
+def post(url: str) -> sending.Outcome:
+    return sending.send(url, "secret", "1", b"{}")
+
+
+@pytest.fixture
+def _inside(settings):
+    settings.WEBHOOK_PRIVATE_ADDRESSES = True
+
+
+def test_a_private_receiver_hears_nothing_by_default():
+    with Receiver() as receiver:
+        outcome = post(receiver.url.replace("http:", "https:"))
+    assert (outcome.delivered, outcome.again, receiver.told) == (False, False, [])
+    assert "leads to 127.0.0.1, which is private" in outcome.reason
+    assert "WEBHOOK_PRIVATE_ADDRESSES" in outcome.reason
+
+
+def test_plain_http_is_refused_by_default():
+    with Receiver() as receiver:
+        assert "https://" in post(receiver.url).reason
+    assert receiver.told == []
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_name_is_asked_once_and_what_it_said_is_connected_to(monkeypatch):
+    """A name server that says one thing when asked for the check, and another one after it, gains nothing."""
+    with Receiver() as receiver:
+        asked, real = [], socket.getaddrinfo
+
+        def answer(host, port, *args, **options):
+            asked.append(host)
+            return real("127.0.0.1" if len(asked) == 1 else "169.254.169.254", port, *args, **options)
+
+        monkeypatch.setattr(socket, "getaddrinfo", answer)
+        assert post(f"http://hook.example:{receiver.port}/x?y=1").delivered
+    assert asked == ["hook.example"]
+    assert receiver.told[0].path == "/x?y=1"
+    assert receiver.told[0].headers["Host"] == f"hook.example:{receiver.port}"
+
+
+def test_of_several_addresses_those_that_are_allowed_are_tried(monkeypatch, settings):
+    settings.WEBHOOK_PRIVATE_ADDRESSES = True
+    with Receiver() as receiver:
+        rows = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, receiver.port)) for ip in ("0.0.0.0", "127.0.0.1")]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: rows)
+        assert post("http://hook.example/").delivered
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_name_that_nobody_knows_may_be_known_later(monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    outcome = post("http://hook.example/")
+    assert outcome.again
+    assert "hook.example is not known" in outcome.reason
+
+
+@pytest.mark.usefixtures("_inside")
+@pytest.mark.parametrize("speech", [b"", b"HTTP/1.1 200 OK\r\nX: "], ids=["silent", "dripping"])
+def test_who_never_ends_is_left(speech, monkeypatch):
+    monkeypatch.setattr(sending, "ALL_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = []
+
+        def serve():
+            connection, _ = server.accept()
+            taken.append(connection)
+            connection.sendall(speech)
+
+        Thread(target=serve, daemon=True).start()
+        outcome = post(f"http://127.0.0.1:{server.getsockname()[1]}/")
+        taken[0].close()
+    assert outcome.again
+    assert "did not answer in time" in outcome.reason
+
+
+@pytest.mark.usefixtures("_inside")
+def test_by_https_only_to_a_certificate_that_is_trusted(tmp_path: Path, monkeypatch):
+    certificate, key = self_signed("127.0.0.1")
+    files = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    files[0].write_text(certificate)
+    files[1].write_text(key)
+    with Receiver(tls=files) as receiver:
+        untrusted = post(receiver.url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+        assert post(receiver.url).delivered
+    assert "certificate is not trusted" in untrusted.reason
+    assert len(receiver.told) == 1
+
+
+@pytest.mark.usefixtures("_inside")
+def test_what_the_receiver_says_is_not_told_further():
+    with Receiver((500, {"X-Inside": "secret words"})) as receiver:
+        assert "secret words" not in post(receiver.url).reason
+
+
+def test_what_is_not_even_http_is_no_crash(settings):
+    settings.WEBHOOK_PRIVATE_ADDRESSES = True
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+            connection.close()
+
+        Thread(target=serve, daemon=True).start()
+        outcome = post(f"http://127.0.0.1:{server.getsockname()[1]}/")
+    assert outcome.again
+    assert "broke off" in outcome.reason
