@@ -9,7 +9,7 @@ from sync import queue
 from sync.models import SyncTask
 from sync.services import announce as announcing
 from sync.services import dispatch as dispatching
-from sync.services import execute, lag, schedules, trigger
+from sync.services import execute, forgetting, lag, schedules, trigger
 from sync.services.order import forget_abandoned_locks
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ def _sweep() -> None:
     dispatching.dispatch(queue.leaving)
     forget_abandoned_locks()
     lag.refresh()
+    forgetting.forget()
     announcing.enqueue_due()
     queued, asked = queue.queued_tasks(), 0
     for idle in execute.sweep(queue.leaving):

@@ -146,7 +146,7 @@ SILENT_SECONDS = env.float("SILENT_SECONDS", default=30.0)
 PUT_OFF_SECONDS = env.float("PUT_OFF_SECONDS", default=5.0)
 # How long a task waits for an instance that does not answer before what waits fails.
 OUTAGE_HOURS = env.float("OUTAGE_HOURS", default=24.0)
-# Whether webhooks of rules may lead into networks of one's own, and go by plain http; cloud metadata is never told anything.
+# Whether webhooks of rules may lead into networks of one's own, and go by plain http; cloud metadata is never told.
 WEBHOOK_PRIVATE_ADDRESSES = env.bool("WEBHOOK_PRIVATE_ADDRESSES", default=False)
 # Where users reach the console, for links in what webhooks tell: https://console.example. Blank: no links.
 CONSOLE_URL = env.str("CONSOLE_URL", default="")
