@@ -79,12 +79,18 @@ def sweep() -> None:
         log.warning("the sweep is left to the next one: the database failed: %s", error)
 
 
-def _sweep() -> None:
+def _dispatch() -> None:
     dispatching.dispatch(queue.leaving)
-    forget_abandoned_locks()
-    lag.refresh()
-    forgetting.forget()
-    announcing.enqueue_due()
+
+
+def _sweep() -> None:
+    for chore in (_dispatch, forget_abandoned_locks, lag.refresh, forgetting.forget, announcing.enqueue_due):
+        try:
+            chore()
+        except (DatabaseError, InterfaceError):
+            raise
+        except Exception:  # a fault in one keeps nobody from mending tasks
+            log.exception("the sweep goes on without %s", chore.__name__)
     queued, asked = queue.queued_tasks(), 0
     for idle in execute.sweep(queue.leaving):
         asked += trigger.top_up(idle.task, idle.working, idle.ready, queued[idle.task.pk])

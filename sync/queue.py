@@ -45,7 +45,7 @@ WORKER_SEEN_SECONDS = 60
 DISPATCH_ASKED, DISPATCH_ASKED_SECONDS = "tcrconsole:dispatch-asked", 10
 # How often in a row it was asked for so soon after the last time.
 DISPATCHED, BURST_MILLISECONDS = "tcrconsole:dispatched", 400
-LINGER_SECONDS, LONGEST_LINGER_SECONDS = 0.2, 0.6
+LINGER_SECONDS, LONGEST_LINGER_SECONDS = 0.15, 0.9
 
 _leaving = threading.Event()
 

@@ -1,9 +1,10 @@
 """Handing what registries told to the rules that it concerns: many notifications become one task of a rule."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.utils import timezone
 
 from sync.models import Delivery, Notification, SyncRule, TagOrigin
@@ -14,6 +15,7 @@ from sync.services.spec import spec_of_rule
 from sync.services.trigger import join_push
 
 AT_ONCE = 1000
+log = logging.getLogger(__name__)
 
 
 def never() -> bool:
@@ -45,11 +47,24 @@ def _dispatch_some() -> int:
         # Rules are locked in one order.
         rules = SyncRule.objects.filter(source__in=by_instance, enabled=True).order_by("pk")
         for rule in rules:
-            _hand_over(rule, by_instance[rule.source_id])
+            _hand_over_guarded(rule, by_instance[rule.source_id])
         now = timezone.now()
         Notification.objects.filter(pk__in=[one.pk for one in batch]).update(handled_at=now)
         Notification.objects.filter(pk__in=[one.pk for one in batch if one.echo]).update(echo=True)
     return len(batch)
+
+
+def _hand_over_guarded(rule: SyncRule, told: Sequence[Notification]) -> None:
+    """A fault over one rule takes nothing from the others."""
+    try:
+        with transaction.atomic():
+            _hand_over(rule, told)
+    except (DatabaseError, InterfaceError):
+        raise
+    except SyncRule.DoesNotExist:
+        return  # deleted a moment ago
+    except Exception:
+        log.exception("rule %s got nothing of %d notifications: Sync it", rule, len(told))
 
 
 def _hand_over(rule: SyncRule, told: Sequence[Notification]) -> None:

@@ -237,3 +237,19 @@ def test_a_push_lists_nothing_of_the_source_and_brings_signatures_all_the_same(g
         settle()
         assert not [one.target for one in relay.requests if "/tags/list" in one.target or "_catalog" in one.target]
     assert held(frankfurt, f"{namespace}/web", f"sha256-{image.digest.removeprefix('sha256:')}")
+
+
+def test_a_fault_over_one_rule_takes_nothing_from_the_others(guangzhou, frankfurt, monkeypatch):
+    for name in ("bad", "good"):
+        make_rule(guangzhou, frankfurt, name=name, source_namespace="prod")
+    join = join_push
+
+    def fall(rule, pushed):
+        if rule.name == "bad":
+            raise ZeroDivisionError
+        return join(rule, pushed)
+
+    monkeypatch.setattr("sync.services.dispatch.join_push", fall)
+    tell(guangzhou, "prod/web", "v1")
+    assert dispatch() == 1
+    assert [task.rule_name for task in SyncTask.objects.all()] == ["good"]
