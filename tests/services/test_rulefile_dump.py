@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 
 from sync.models import Instance, SyncRule
 from sync.services.rulefile import RuleFileError, UnknownInstance, dump_rules, load_rules
-from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field, password_variable
+from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field, secret_variable
 from tests.services.support import make_instance, make_rule
 from tests.support import self_signed
 
@@ -81,8 +81,13 @@ RULE: dict[str, Any] = {
     "parallelism": 5,
     "schedule": "0 3 * * *",
     "schedule_zone": "Asia/Shanghai",
+    "delete_removed": True,
+    "removal_share": 33,
+    "webhook_url": "https://hook.example/path",
+    "webhook_failures_only": True,
 }
 VARIABLE = "TCRCONSOLE_PASSWORD_FRANKFURT"
+WEBHOOK_VARIABLE = "TCRCONSOLE_WEBHOOK_GUANGZHOU_rule_PROD"
 
 
 @pytest.fixture
@@ -91,7 +96,10 @@ def everything() -> SyncRule:
     frankfurt = Instance(**INSTANCE)
     frankfurt.password = "hunter2"
     frankfurt.save()
-    return SyncRule.objects.create(source=make_instance("guangzhou", "https://gz.example"), target=frankfurt, **RULE)
+    rule = SyncRule(source=make_instance("guangzhou", "https://gz.example"), target=frankfurt, **RULE)
+    rule.webhook_secret = "hunter3"
+    rule.save()
+    return rule
 
 
 def columns(model: Any) -> set[str]:
@@ -110,7 +118,9 @@ def content() -> Iterator[dict[str, Any]]:
             "password": instance.password
         }
     for rule in SyncRule.objects.order_by("source__name", "name"):
-        yield {name: str(getattr(rule, name)) for name in columns(SyncRule)}
+        yield {name: str(getattr(rule, name)) for name in columns(SyncRule) - {"encrypted_webhook_secret"}} | {
+            "webhook_secret": rule.webhook_secret
+        }
 
 
 @pytest.mark.parametrize("model", FORMAT)
@@ -139,6 +149,7 @@ def test_another_console_becomes_the_same(everything, monkeypatch):
     SyncRule.objects.all().delete()
     Instance.objects.all().delete()
     monkeypatch.setenv(VARIABLE, "hunter2")
+    monkeypatch.setenv(WEBHOOK_VARIABLE, "hunter3")
     assert len(load_rules(text).created) == 3
     assert list(content()) == before
     assert dump_rules() == text
@@ -226,8 +237,10 @@ def test_a_part_holds_the_rules_from_there_and_every_instance_they_name():
 def test_no_password_is_in_the_text_nor_needed_for_it(everything, settings):
     text = dump_rules()
     assert f"password_env: {VARIABLE}\n" in text
-    assert "hunter2" not in text
+    assert f"secret_env: {WEBHOOK_VARIABLE}\n" in text
+    assert "hunter" not in text
     assert everything.target.encrypted_password not in text
+    assert everything.encrypted_webhook_secret not in text
     settings.CREDENTIAL_KEYS = [Fernet.generate_key().decode()]
     assert dump_rules() == text
     assert load_rules(text).changes == []
@@ -237,15 +250,21 @@ def test_a_variable_that_is_not_set_keeps_a_stored_password(everything):
     text = dump_rules()
     report = load_rules(text.replace("eu-frankfurt", "eu-2"))
     assert report.changed == ["frankfurt (eu-2)"]
-    assert report.kept == [f"frankfurt: password kept, the environment has no variable {VARIABLE}."]
+    assert report.kept == [
+        f"frankfurt: password kept, the environment has no variable {VARIABLE}.",
+        f"guangzhou/prod: secret of the webhook kept, the environment has no variable {WEBHOOK_VARIABLE}.",
+    ]
     assert Instance.objects.get(name="frankfurt").password == "hunter2"
 
 
 def test_a_variable_that_is_set_replaces_it(everything, monkeypatch):
     monkeypatch.setenv(VARIABLE, "other")
+    monkeypatch.setenv(WEBHOOK_VARIABLE, "another")
     report = load_rules(dump_rules())
-    assert (report.changed, report.kept) == (["frankfurt (eu-frankfurt)"], [])
+    assert (report.changed, report.kept) == (["frankfurt (eu-frankfurt)", "guangzhou/prod"], [])
+    assert [change.details for change in report.changes] == [["password: changed"], ["webhook.secret: changed"]]
     assert Instance.objects.get(name="frankfurt").password == "other"
+    assert SyncRule.objects.get().webhook_secret == "another"
 
 
 def test_a_variable_that_is_not_set_is_a_fault_where_no_password_is_stored(everything):
@@ -255,12 +274,70 @@ def test_a_variable_that_is_not_set_is_a_fault_where_no_password_is_stored(every
         load_rules(text)
 
 
+def test_a_webhook_without_a_secret_is_a_fault(everything, monkeypatch):
+    text = dump_rules()
+    monkeypatch.setenv(WEBHOOK_VARIABLE, "")
+    with pytest.raises(RuleFileError, match=r"line \d+: a webhook needs a secret"):
+        load_rules(text)
+    monkeypatch.delenv(WEBHOOK_VARIABLE)
+    SyncRule.objects.update(encrypted_webhook_secret="")
+    with pytest.raises(RuleFileError, match=rf"line \d+: the environment has no variable {WEBHOOK_VARIABLE}"):
+        load_rules(text)
+    with pytest.raises(RuleFileError, match=r"line \d+: a webhook needs a secret"):
+        load_rules(re.sub(r"\n.*secret_env.*", "", text))
+
+
+def test_the_secret_of_a_webhook_from_a_file(everything, tmp_path):
+    path = tmp_path / "secret"
+    path.write_text("from a file\n")
+    load_rules(re.sub(r"secret_env: .*", f"secret_file: {path}", dump_rules()))
+    assert SyncRule.objects.get().webhook_secret == "from a file"
+    with pytest.raises(RuleFileError, match=r"line \d+: give secret_env or secret_file, not both"):
+        load_rules(re.sub(r"(\n *)(secret_env: .*)", rf"\1\2\1secret_file: {path}", dump_rules()))
+
+
+def test_without_an_address_the_secret_is_forgotten(everything):
+    text = dump_rules()
+    webhook = text[text.index("  webhook:") :]
+    report = load_rules(text.replace(webhook, ""))
+    assert report.changed == ["guangzhou/prod"]
+    assert SyncRule.objects.get().encrypted_webhook_secret == ""
+
+
+def test_a_wrong_address_of_a_webhook_is_a_fault_with_its_line(everything):
+    text = dump_rules().replace("https://hook.example", "http://hook.example")
+    line = 1 + text[: text.index("http://hook.example")].count("\n")
+    with pytest.raises(RuleFileError, match=rf"line {line}: url: Use https://"):
+        load_rules(text)
+
+
+def test_a_ring_that_the_file_closes_is_told_once(everything):
+    back = """
+rules:
+  - {name: there, source: {instance: guangzhou, namespace: prod}, target: {instance: frankfurt}}
+  - {name: back, source: {instance: frankfurt, namespace: prod}, target: {instance: guangzhou}}
+"""
+    report = load_rules(back, dry_run=True)
+    (warning,) = report.warnings
+    assert "guangzhou/there → frankfurt/back → guangzhou/there" in warning
+    assert load_rules(back).warnings == report.warnings
+    assert load_rules(back).warnings == []
+
+
+def test_no_two_rules_share_a_variable():
+    names = ["a", "a-b", "a.b", "a_b", "a-", "a--", "a.rule.b", "a-rule-b", "rule"]
+    rules = [SyncRule(name=name, source=Instance(name=source)) for name in names for source in names]
+    variables = {secret_variable(rule) for rule in rules}
+    assert len(variables) == len(rules)
+    assert all(re.fullmatch(r"TCRCONSOLE_WEBHOOK_[A-Za-z0-9_]+", variable) for variable in variables)
+
+
 def test_no_two_instances_share_a_variable():
     names = ["a-b", "a.b", "a_b", "a--b", "a__b", "a..b", "a-.b", "a.-b", "a_.b", "a-dot-b", "a_dot_b", "a-low-b", "ab"]
-    variables = {password_variable(name) for name in names}
+    variables = {secret_variable(Instance(name=name)) for name in names}
     assert len(variables) == len(names)
     assert all(re.fullmatch(r"TCRCONSOLE_PASSWORD_[A-Za-z0-9_]+", variable) for variable in variables)
-    assert password_variable("prod-eu2") == "TCRCONSOLE_PASSWORD_PROD_EU2"
+    assert secret_variable(Instance(name="prod-eu2")) == "TCRCONSOLE_PASSWORD_PROD_EU2"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ class Command(BaseCommand):
         except RuleFileError as error:
             refused = "\n".join(f"{path}, {fault}" for fault in error.faults)
             raise CommandError(f"{refused}\nNothing was changed.", returncode=2 if options["diff"] else 1) from None
-        for note in report.kept:
+        for note in (*report.kept, *report.warnings):
             self.stderr.write(note)
         if options["diff"]:
             self._show(report)

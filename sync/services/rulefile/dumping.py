@@ -10,8 +10,8 @@ from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field
 
 HEADER = """\
 # Instances and rules, as written by "manage.py dump_rules", for "manage.py load_rules FILE".
-# What is left out has its default. Passwords are not in here: load_rules takes them from the environment variables
-# that password_env names; where a variable is not set, the password that is stored stays.
+# What is left out has its default. Passwords and secrets of webhooks are not in here: load_rules takes them from the
+# environment variables that password_env and secret_env name; where one is not set, what is stored stays.
 """
 PART = """\
 # This is a part: rules from {}, and the instances that they name.

@@ -10,6 +10,7 @@ from typing import Any
 from sync.models import Instance, SyncRule
 
 PASSWORD_VARIABLE = "TCRCONSOLE_PASSWORD_"  # noqa: S105
+WEBHOOK_VARIABLE = "TCRCONSOLE_WEBHOOK_"
 RESOURCES = {"image": "images", "chart": "charts", "other": "others"}
 
 
@@ -78,21 +79,27 @@ class Resources(Field):
             setattr(thing, column, word in value)
 
 
-class PasswordReference(Field):
-    """Where the password is to be had. Loading finds and stores the password; it never stands in a file."""
+class SecretReference(Field):
+    """Where a secret is to be had. Loading finds and stores it; it never stands in a file."""
 
-    def read(self, thing: Instance) -> str:
-        return password_variable(thing.name) if self.key == "password_env" and thing.encrypted_password else ""
+    def read(self, thing: Instance | SyncRule) -> str:
+        return secret_variable(thing) if self.key.endswith("_env") and getattr(thing, self.attribute) else ""
 
-    def write(self, thing: Instance, value: str) -> None:
-        """Nothing: the password is stored by `configure.save_instance`."""
+    def write(self, thing: Instance | SyncRule, value: str) -> None:
+        """Nothing: it is stored by who loads, when the rest is sound."""
 
 
-def password_variable(instance: str) -> str:
-    """The environment variable for the password of an instance; no two instances have the same one."""
-    # Capitals stand for the letters of the name, small ones for what a variable's name cannot hold.
+def secret_variable(thing: Instance | SyncRule) -> str:
+    """The environment variable for the secret of an instance or of a rule; no two of them have the same one."""
+    if isinstance(thing, Instance):
+        return PASSWORD_VARIABLE + _in_variable(thing.name)
+    return f"{WEBHOOK_VARIABLE}{_in_variable(thing.source.name)}_rule_{_in_variable(thing.name)}"
+
+
+def _in_variable(name: str) -> str:
+    """Capitals stand for the letters of the name, small ones for what a variable's name cannot hold."""
     escapes = str.maketrans({"-": "_", ".": "_dot_", "_": "_low_"})
-    return PASSWORD_VARIABLE + instance.upper().translate(escapes)
+    return name.upper().translate(escapes)
 
 
 INSTANCE_FIELDS = (
@@ -101,8 +108,8 @@ INSTANCE_FIELDS = (
     Field("kind", str),
     Field("url", str),
     Field("username", str),
-    PasswordReference("password_env", str, "encrypted_password"),
-    PasswordReference("password_file", str, "encrypted_password"),
+    SecretReference("password_env", str, "encrypted_password"),
+    SecretReference("password_file", str, "encrypted_password"),
     Field("proxy", str),
     Field("allow_plain_http", bool),
     Field("connect_timeout", int),
@@ -130,4 +137,10 @@ RULE_FIELDS = (
     Field("parallelism", int),
     Field("schedule", str),
     Field("schedule_zone", str),
+    Field("delete_removed", bool),
+    Field("removal_share", int),
+    Field("webhook.url", str, "webhook_url"),
+    Field("webhook.failures_only", bool, "webhook_failures_only"),
+    SecretReference("webhook.secret_env", str, "encrypted_webhook_secret"),
+    SecretReference("webhook.secret_file", str, "encrypted_webhook_secret"),
 )

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from sync.credentials import CredentialKeyMissing
 from sync.models import Instance, SyncRule
-from sync.services import configure
+from sync.services import circles, configure
 from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field, Refused
 from sync.services.rulefile.reading import Document, Entry, Fault, RuleFileError, read
 from sync.services.rulefile.report import Change, Report, difference
@@ -27,6 +27,7 @@ def load_rules(text: str, *, prune: bool = False, dry_run: bool = False) -> Repo
             loading.prune()
         if loading.faults:
             raise RuleFileError(loading.faults)
+        loading.look_for_circles()
         if dry_run:
             transaction.set_rollback(True)
     return loading.report
@@ -47,6 +48,17 @@ class _Loading:
             self._guard(self._load_instance, entry)
         for entry in self._document.rules:
             self._guard(self._load_rule, entry)
+
+    def look_for_circles(self) -> None:
+        """Among what is changed; a ring is told once, whichever of its rules closed it."""
+        roads, told = circles.Roads(), set[frozenset[str]]()
+        for change in self.report.changes:
+            if not isinstance(change.thing, SyncRule) or change.verb == "deleted" or not change.thing.enabled:
+                continue
+            ring = roads.ring(change.thing)
+            if ring and frozenset(ring.rules) not in told:
+                told.add(frozenset(ring.rules))
+                self.report.warnings.append(ring.warning)
 
     def prune(self) -> None:
         """Only by a file that is sound: what cannot be read would be taken for missing."""
@@ -90,12 +102,13 @@ class _Loading:
         self._instances.add(name)
         self._sound[name] = False
         instance = Instance.objects.filter(name=name).first() or Instance(name=name)
-        password = self._password(entry, instance)
+        whose = f"{instance.name}: password"
+        password = self._secret(entry, "password", whose, stored=bool(instance.encrypted_password))
         details = self._bring(instance, entry, INSTANCE_FIELDS)
         if details is None:
             return
         self._sound[name] = True
-        if password is not None and not _has_password(instance, password):
+        if password is not None and not _holds(instance, password):
             details.append("password: changed")
         if self._counts(instance, details):
             configure.save_instance(instance, password)
@@ -110,9 +123,27 @@ class _Loading:
         self._rules.add((source, name))
         stored = SyncRule.objects.select_related("source", "target").filter(source__name=source, name=name).first()
         rule = stored or SyncRule()
+        whose = f"{source}/{name}: secret of the webhook"
+        secret = self._secret(entry, "webhook.secret", whose, stored=bool(rule.encrypted_webhook_secret))
         details = self._bring(rule, entry, RULE_FIELDS)
-        if details is not None and self._counts(rule, details):
+        if details is None:
+            return
+        if self._bring_secret(rule, secret, entry):
+            details.append("webhook.secret: changed")
+        if self._counts(rule, details):
             configure.save_rule(rule)
+
+    def _bring_secret(self, rule: SyncRule, secret: str | None, entry: Entry) -> bool:
+        """Whether it is another one. Without an address none is kept."""
+        if not rule.webhook_url:
+            rule.webhook_secret = ""
+        elif secret == "" or (secret is None and not rule.encrypted_webhook_secret):
+            sentence = "a webhook needs a secret: name a variable by secret_env, or a file by secret_file"
+            raise Fault(entry.line_of("webhook.url"), sentence)
+        elif secret is not None and not _holds(rule, secret):
+            rule.webhook_secret = secret
+            return True
+        return False
 
     def _bring(self, thing: Instance | SyncRule, entry: Entry, fields: Sequence[Field]) -> list[str] | None:
         """Gives it the values of the entry and says what differs from before; None, with faults, if it is not sound."""
@@ -142,18 +173,19 @@ class _Loading:
             return False
         return True
 
-    def _password(self, entry: Entry, instance: Instance) -> str | None:
-        """The password by its reference; None leaves the stored one as it is."""
-        variable, file = entry.values.get("password_env"), entry.values.get("password_file")
+    def _secret(self, entry: Entry, key: str, whose: str, *, stored: bool) -> str | None:
+        """The secret by its reference; None leaves the stored one as it is. whose: for what is told of it."""
+        variable, file = entry.values.get(f"{key}_env"), entry.values.get(f"{key}_file")
         if variable and file:
-            raise Fault(entry.line_of("password_file"), "give password_env or password_file, not both")
+            words = f"{key}_env or {key}_file".replace("webhook.", "")
+            raise Fault(entry.line_of(f"{key}_file"), f"give {words}, not both")
         if file:
-            return _password_of(Path(file), entry)
+            return _secret_of(Path(file), entry, f"{key}_file")
         if not variable or variable in os.environ:
             return os.environ[variable] if variable else None
-        if not instance.encrypted_password:
-            raise Fault(entry.line_of("password_env"), f"the environment has no variable {variable}")
-        self.report.kept.append(f"{instance.name}: password kept, the environment has no variable {variable}.")
+        if not stored:
+            raise Fault(entry.line_of(f"{key}_env"), f"the environment has no variable {variable}")
+        self.report.kept.append(f"{whose} kept, the environment has no variable {variable}.")
         return None
 
 
@@ -167,17 +199,17 @@ def _faults(error: ValidationError, entry: Entry, fields: Sequence[Field]) -> li
     return found
 
 
-def _has_password(instance: Instance, password: str) -> bool:
+def _holds(thing: Instance | SyncRule, secret: str) -> bool:
     try:
-        return instance.password == password
+        return (thing.password if isinstance(thing, Instance) else thing.webhook_secret) == secret
     except CredentialKeyMissing:
         return False
 
 
-def _password_of(path: Path, entry: Entry) -> str:
+def _secret_of(path: Path, entry: Entry, key: str) -> str:
     try:
         return path.read_text().rstrip("\n")
     except OSError as error:
-        raise Fault(entry.line_of("password_file"), f"{path} cannot be read: {error.strerror}") from None
+        raise Fault(entry.line_of(key), f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise Fault(entry.line_of("password_file"), f"{path} is not text") from None
+        raise Fault(entry.line_of(key), f"{path} is not text") from None

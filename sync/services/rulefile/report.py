@@ -27,11 +27,13 @@ class Change:
 
 @dataclass
 class Report:
-    """What was changed, in order; how much was as the file says already; which stored passwords stayed, and why."""
+    """What was changed, in order; how much was as the file says already; which stored secrets stayed, and why;
+    what to think of that was loaded all the same."""
 
     changes: list[Change] = field(default_factory=list)
     unchanged: int = 0
     kept: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def created(self) -> list[str]:
