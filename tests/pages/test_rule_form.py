@@ -213,6 +213,8 @@ def test_configuration_changes_every_parameter(console, rule, values, target):
         "target_namespace": "mirror",
         "overwrite": "on",
         "parallelism": 2,
+        "delete_removed": "on",
+        "removal_share": 7,
     }
     assert console.post("/i/prod-gz/rules/web/edit/", changed).status_code == 302
     now = SyncRule.objects.get()

@@ -33,7 +33,7 @@ def _inside(settings):
 @pytest.fixture
 def enqueued(monkeypatch):
     asked: list[int] = []
-    monkeypatch.setattr(queue, "enqueue_announcement", lambda pk: asked.append(pk) or True)
+    monkeypatch.setattr(queue, "enqueue_announcement", lambda pk: not asked.append(pk))  # type: ignore[func-returns-value]
     return asked
 
 
