@@ -125,7 +125,7 @@ def test_a_task_fits_whatever_becomes_of_it(page: Page, browser: Browser, consol
             with screen_of(page, browser, console, width, scheme) as screen:
                 for name, url in urls.items():
                     look(screen, name, url, width, scheme)
-                screen.goto(urls["task-running"])
+                screen.goto(urls["task-waiting"])
                 screen.get_by_role("link", name="Stop").or_(screen.get_by_role("button", name="Stop")).first.click()
                 expect(screen.get_by_role("dialog")).to_be_visible()
                 check(screen, "dialog-task-stop", width, scheme)
