@@ -8,7 +8,7 @@ from django.db import DatabaseError, InterfaceError, transaction
 from django.utils import timezone
 
 from sync.models import Delivery, Notification, SyncRule, TagOrigin
-from sync.oci.reference import is_digest_tag, subject_of
+from sync.oci.reference import NAMESPACE_TOP, is_digest_tag, namespaces_of, subject_of
 from sync.replication.spec import Spec
 from sync.services.order import Places, TagKey, known_places, newest, note_pushes
 from sync.services.spec import spec_of_rule
@@ -44,8 +44,10 @@ def _dispatch_some() -> int:
         for one in batch:
             if not one.echo:
                 by_instance[one.instance_id].append(one)
-        # Rules are locked in one order.
-        rules = SyncRule.objects.filter(source__in=by_instance, enabled=True).order_by("pk")
+        # Of very many rules only those of these namespaces are looked at; they are locked in one order.
+        namespaces = {NAMESPACE_TOP, *namespaces_of(one.repository for one in batch)}
+        concerned = SyncRule.objects.filter(source__in=by_instance, source_namespace__in=namespaces, enabled=True)
+        rules = concerned.order_by("pk")
         for rule in rules:
             _hand_over_guarded(rule, by_instance[rule.source_id])
         now = timezone.now()
