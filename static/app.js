@@ -170,6 +170,92 @@ document.addEventListener("click", async (event) => {
   byId("announcer").textContent = button.textContent;
 });
 
+// A list that looks again keeps its rows, wherever they belong now: those that are as they were stay untouched; of others
+// what is told is exchanged. What is open in them, the focus and what is selected stay.
+function exchange(old, row) {
+  const [notes, told] = [old, row].map((one) => one.querySelector("details") && one.querySelector(".notes"));
+  if (!notes || !told) old.replaceChildren(...row.childNodes);
+  else {
+    notes.replaceChildren(...told.childNodes);
+    old.rows[0].replaceWith(row.rows[0]);
+  }
+}
+
+function arrange(table, rows) {
+  let place = table.tBodies[0];
+  for (const row of rows) {
+    const known = byId(row.id) ?? row;
+    if (known !== row && !("kept" in row.dataset)) exchange(known, row);
+    if (known === place) place = place.nextElementSibling;
+    else if (known !== row || !("kept" in row.dataset)) table.insertBefore(known, place);
+  }
+  while (place) {
+    const gone = place;
+    place = place.nextElementSibling;
+    gone.remove();
+  }
+}
+
+htmx.defineExtension("rows", {
+  handleSwap(style, target, fragment) {
+    const fresh = style === "rows" && fragment.querySelector(`#${target.id}`);
+    if (!fresh) return false;
+    const [table, next] = [target, fresh].map((part) => part.querySelector("table"));
+    if (!table || !next) {
+      target.replaceWith(fresh);
+      return [fresh];
+    }
+    const focused = document.activeElement;
+    for (const name of target.getAttributeNames()) if (!fresh.hasAttribute(name)) target.removeAttribute(name);
+    for (const name of fresh.getAttributeNames()) target.setAttribute(name, fresh.getAttribute(name));
+    arrange(table, [...next.tBodies]);
+    const frame = [...target.children].find((child) => child.contains(table));
+    for (const child of [...target.children]) if (child !== frame) child.remove();
+    let passed = false;
+    for (const child of [...fresh.children]) {
+      if (child.contains(next)) passed = true;
+      else if (passed) target.append(child);
+      else frame.before(child);
+    }
+    const again = focused.isConnected ? focused : byId(focused.id);
+    if (again !== document.activeElement) again?.focus({ preventScroll: true });
+    return [target];
+  },
+});
+
+// The log shows its end and follows it while that is in view, or until told otherwise. Lines may run on unwrapped.
+const log = () => document.querySelector(".log");
+const control = (name) => document.querySelector(`[data-log="${name}"]`);
+const isOn = (name) => control(name)?.ariaChecked === "true";
+
+function toEnd() {
+  if (log() && isOn("follow")) log().scrollTop = log().scrollHeight;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-log]");
+  if (!button) return;
+  button.ariaChecked = String(button.ariaChecked !== "true");
+  log().classList.toggle("unwrapped", !isOn("wrap"));
+  toEnd();
+});
+document.addEventListener("scroll", ({ target }) => {
+  const follow = target === log() && control("follow");
+  if (follow) follow.ariaChecked = String(target.scrollHeight - target.scrollTop - target.clientHeight < 8);
+}, true);
+document.addEventListener("htmx:load", ({ detail: { elt } }) => {
+  // Of a repository that has lines already, new ones go there.
+  const group = elt.matches(".group") && document.querySelector(`.group[data-group="${CSS.escape(elt.dataset.group)}"]`);
+  if (group && group !== elt) {
+    const lines = group.querySelector("ol");
+    lines.append(...elt.querySelectorAll(".line"));
+    group.querySelector(".number").textContent = lines.children.length;
+    elt.remove();
+  }
+  if (elt === document.body && control("follow") && /^#L\d+$/.test(location.hash)) control("follow").ariaChecked = "false";
+  toEnd();
+});
+
 // Live parts rest while nobody looks (but those that say "always"), and after three failures until somebody asks again.
 let failures = 0;
 const isLive = (event) => event.detail.elt.matches?.("[data-live]");

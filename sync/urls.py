@@ -11,6 +11,7 @@ from sync.views import (
     metrics,
     preferences,
     preview,
+    repositories,
     rules,
     tasks,
     told,
@@ -56,7 +57,7 @@ urlpatterns = [
     path("i/<str:instance>/tasks/<int:task_id>/log.txt", log.task_log_text, name="task-log-text"),
     path(
         "i/<str:instance>/tasks/<int:task_id>/repositories/<int:repository_id>/",
-        tasks.repository_page,
+        repositories.repository_page,
         name="task-repository",
     ),
 ]

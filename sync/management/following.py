@@ -17,9 +17,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sync.models import Status, SyncTask, TaskResource
 from sync.services import bulk, health, waiting
+from sync.services.trigger import Opened
 
 EXIT_STATUS = """exit status: 0 the targets hold what the rules promise; 1 something failed or was stopped;
-2 wrong use; 3 conflicts, nothing failed; 4 time-out. Without --wait and --foreground: 0 when the tasks are queued."""
+2 wrong use; 3 conflicts, nothing failed; 4 the time ran out, or the waiting was interrupted, before all had ended:
+also when a task was still queued. Without --wait and --foreground: 0 when the tasks are queued."""
 WAITING_ASKED_EVERY_SECONDS = 1.0
 
 
@@ -35,7 +37,11 @@ class FollowingCommand(BaseCommand):
             "--foreground", action="store_true", help="execute in this process; needs no queue and no worker"
         )
         parser.add_argument(
-            "--timeout", type=_seconds, default=float("inf"), metavar="SECONDS", help="for --wait and --foreground"
+            "--timeout",
+            type=_seconds,
+            default=float("inf"),
+            metavar="SECONDS",
+            help="exit status 4 after so long: with --wait the tasks go on, with --foreground they are stopped",
         )
         parser.add_argument(
             "--json", action="store_true", help="print one JSON object and nothing else on standard output"
@@ -47,24 +53,35 @@ class FollowingCommand(BaseCommand):
         if options["timeout"] != float("inf") and not (options["wait"] or options["foreground"]):
             raise CommandError("--timeout goes with --wait or --foreground.", returncode=bulk.EXIT_WRONG_USE)
 
-    def synchronize(self, start: Callable[[], Sequence[SyncTask]], options: dict[str, Any]) -> int:
+    def synchronize(self, start: Callable[[], Sequence[Opened]], options: dict[str, Any]) -> int:
         """Opens tasks by `start`, does with them what the options say, and returns the exit status."""
         deadline = monotonic() + options["timeout"]
-        tasks = start()
+        opened = start()
+        tasks = [one.task for one in opened]
+        self._tell_joined([one.task for one in opened if not one.created], options["foreground"])
         code = bulk.EXIT_FULFILLED
-        if options["foreground"] or options["wait"]:
-            if options["wait"]:
-                self._warn_without_workers()
-            run = bulk.execute_here if options["foreground"] else bulk.follow
-            with _told_to_leave() as leaving, _progress() as watch:
-                in_time = run(tasks, watch, deadline, leaving)
-            code = bulk.exit_code(tasks) if in_time else bulk.EXIT_TIMEOUT
+        followed = options["foreground"] or options["wait"]
+        if followed:
+            code = self._follow(tasks, deadline, options)
         elif health.worker_count() is None:
             self.stderr.write("The queue cannot be reached (REDIS_URL); the tasks wait until it is back.")
             code = bulk.EXIT_FAILED
         with self.heard_to_the_end():
-            self._report(tasks, options["json"])
+            self._report(tasks, options["json"], followed)
         return code
+
+    def _follow(self, tasks: Sequence[SyncTask], deadline: float, options: dict[str, Any]) -> int:
+        """Until they have ended or the time is up; the exit status."""
+        if options["wait"]:
+            self._warn_without_workers()
+        run = bulk.execute_here if options["foreground"] else bulk.follow
+        with _told_to_leave() as leaving, _progress() as watch:
+            in_time = run(tasks, watch, deadline, leaving)
+            why = "Interrupted" if leaving() else f"The time is up after {options['timeout']:g} s"
+        if in_time:
+            return bulk.exit_code(tasks)
+        self._tell_left(tasks, why)
+        return bulk.EXIT_TIMEOUT
 
     @contextmanager
     def heard_to_the_end(self) -> Iterator[None]:
@@ -79,14 +96,35 @@ class FollowingCommand(BaseCommand):
         if not health.worker_count():
             self.stderr.write("No worker is running; the tasks wait until one does.")
 
-    def _report(self, tasks: Sequence[SyncTask], as_json: bool) -> None:
+    def _tell_joined(self, tasks: Sequence[SyncTask], foreground: bool) -> None:
+        """A rule has one task over everything: who asks for another joins it."""
+        for task in tasks:
+            if task.status == Status.WAITING:
+                was, here = "was queued already", "it is taken over, and executed here"
+            else:
+                was, here = "runs already", "this process works along"
+            self.stderr.write(
+                f"{task.rule_name}: task {task.pk} {was}; {here if foreground else 'no other is opened'}."
+            )
+
+    def _tell_left(self, tasks: Sequence[SyncTask], why: str) -> None:
+        """What has not ended, or was stopped for it."""
+        for task in tasks:
+            if task.is_open:
+                goes_on = "is still queued" if task.status == Status.WAITING else "goes on"
+                self.stderr.write(f"{why}: task {task.pk} of {task.rule_name} {goes_on}.")
+            elif task.status == Status.STOPPED:
+                self.stderr.write(f"{why}: task {task.pk} of {task.rule_name} was stopped.")
+
+    def _report(self, tasks: Sequence[SyncTask], as_json: bool, followed: bool) -> None:
         summaries = [bulk.summary(task) for task in tasks]
         if as_json:
             self.stdout.write(json.dumps({"tasks": summaries}))
             return
+        still = "still " if followed else ""
         for task, told in zip(tasks, summaries, strict=True):
             if task.status == Status.WAITING:
-                self.stdout.write(f"{told['rule']}: task {task.pk} is queued")
+                self.stdout.write(f"{told['rule']}: task {task.pk} is {still}queued")
                 continue
             where = " in {repositories} repositories".format(**told) if told["repositories"] is not None else ""
             self.stdout.write(

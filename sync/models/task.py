@@ -95,6 +95,9 @@ class SyncTask(Counts):
         null=True, help_text="A person's word on deletions beyond the rule's safety share; unknown: nobody was asked."
     )
     reason = models.TextField(blank=True)
+    # While the whole of it waits for a side that is away; and how long it did so before, in seconds.
+    waits_since = models.DateTimeField(null=True)
+    waited = models.PositiveIntegerField(default=0)
     log_lines = models.PositiveIntegerField(default=0, help_text="Lines offered to the log, those over the limit too.")
 
     class Meta:
@@ -110,6 +113,9 @@ class SyncTask(Counts):
                 name="one_full_task_of_a_rule_waits",
             ),
         ]
+
+    # What it waits for though it has begun: sync.services.waiting fills it in for those who show it.
+    wait: Any = None
 
     def __str__(self) -> str:
         return f"task {self.pk}"
@@ -133,6 +139,14 @@ class SyncTask(Counts):
         if self.started_at is None:
             return None
         return (self.finished_at or timezone.now()) - self.started_at
+
+    @property
+    def time_at_work(self) -> timedelta | None:
+        """The time spent, without that in which a side was away."""
+        if self.time_spent is None:
+            return None
+        waits = (self.finished_at or timezone.now()) - self.waits_since if self.waits_since else timedelta()
+        return max(timedelta(), self.time_spent - timedelta(seconds=self.waited) - waits)
 
     def start(self) -> bool:
         """Waiting -> Synchronizing. False when somebody else did it, or it has ended."""
@@ -204,9 +218,13 @@ class TaskPart(models.Model):
     heartbeat_at = models.DateTimeField(null=True)
     # Owners that were lost, or fell over a fault of ours, since it last came forward.
     lost_owners = models.PositiveSmallIntegerField(default=0)
+    # What the owner is bringing: {tag: [bytes sent, bytes to be sent as far as known]}. Means nothing without an owner.
+    under_way = models.JSONField(default=dict, blank=True)
     # Failures that waiting may heal: how often since it last came forward, since when, and the next try.
     tries = models.PositiveSmallIntegerField(default=0)
     put_off_since = models.DateTimeField(null=True)
+    # How often in all something of it was put off.
+    put_offs = models.PositiveSmallIntegerField(default=0)
     not_before = models.DateTimeField(null=True)
 
     class Meta:
@@ -242,6 +260,7 @@ class TaskResource(models.Model):
     reason = models.TextField(blank=True)
     hint = models.TextField(blank=True)
     retryable = models.BooleanField(default=False)
+    attempts = models.PositiveSmallIntegerField(null=True, help_text="How often it was tried; not known of old ones.")
     lag_seconds = models.FloatField(null=True, help_text="From the notification to the tag in the target.")
     finished_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField(default=timezone.now)
 

@@ -31,12 +31,17 @@ class Blobs:
         self._same_instance = same_instance
         self._in_registry = Once(graph)
         self._in_repository = Once(graph)
+        # On which journey a digest is or will be sent, as far as is known; None when the target has it.
+        self._expected: dict[str, Journey | None] = {}
 
     async def ensure(self, blobs: Sequence[Descriptor], journey: Journey) -> None:
         """Returns when the target repository holds them all. Raises OciError."""
         missing = [one for one in blobs if not self._in_repository.is_done((journey.target_repository, one.digest))]
         if not self._same_instance:
             self._whereabouts.look_up(one.digest for one in missing)
+        for one in missing:
+            if one.digest not in self._expected:
+                self._expect(one, journey)
         await self._graph.all((by_size(one.size), self._ensure(one, journey)) for one in missing)
 
     async def _ensure(self, blob: Descriptor, journey: Journey) -> None:
@@ -67,9 +72,21 @@ class Blobs:
         """Where nothing is known to mount from, the target repository itself is named: it tells whether it has it."""
         known = journey.source_repository if self._same_instance else self._whereabouts.kept_in(blob.digest)
         upload = self._target.mount(journey.target_repository, blob.digest, known or journey.target_repository)
+        self._expect(blob, None if upload is None else journey)
         if upload is not None:
             self._upload(blob, journey, upload)
         self._whereabouts.keeps(blob.digest, journey.target_repository)
+        self._expected[blob.digest] = None
+
+    def _expect(self, blob: Descriptor, journey: Journey | None) -> None:
+        """The blob goes on this journey, and on no other."""
+        before = self._expected.get(blob.digest)
+        self._expected[blob.digest] = journey
+        if before is not journey:
+            if before is not None:
+                before.expect(-blob.size)
+            if journey is not None:
+                journey.expect(blob.size)
 
     def _upload(self, blob: Descriptor, journey: Journey, upload: Upload) -> None:
         reader = self._source.blob_reader(journey.source_repository, blob)

@@ -20,7 +20,7 @@ class Journey:
 
     `digest_tags` are those of the source repository. `sent` holds the digests of manifests brought on this journey,
     `manifests` counts what was written. `on_bytes` is told each number of blob bytes sent. No tag is written any more
-    once the `lease` has run out.
+    once the `lease` has run out. `expected_bytes` are those of blobs that it sends, as far as is known by now.
     """
 
     source_repository: str
@@ -29,6 +29,7 @@ class Journey:
     on_bytes: Callable[[int], None] = _nobody
     lease: Lease = field(default_factory=Lease)
     moved_bytes: int = 0
+    expected_bytes: int = 0
     manifests: int = 0
     sent: set[str] = field(default_factory=set)
     referrers_seen: set[str] = field(default_factory=set)
@@ -48,6 +49,11 @@ class Journey:
     def wrote(self) -> None:
         with self._lock:
             self.manifests += 1
+
+    def expect(self, count: int) -> None:
+        """So many bytes more are to be sent; fewer when negative."""
+        with self._lock:
+            self.expected_bytes += count
 
     def moved(self, count: int) -> None:
         with self._lock:

@@ -167,6 +167,7 @@ class Resources:
                 if decision.kind is not None and decision.kind not in self._spec.kinds:
                     return LeftOut(repository.name, decision.tag)
                 await self._namespace.do("ready", self._ensure_namespace)
+                repository.work.under_way[decision.tag] = journey
                 await self._transfer.copy(journey, decision, root, compared.at)
         except TagTaken as taken:
             decision, outcome = replace(decision, target_digest=taken.digest), Outcome.CONFLICT
@@ -176,6 +177,8 @@ class Resources:
             outcome, error = Outcome.FAILED, failure(raised, f"copy {repository.name}:{decision.tag}")
             if isinstance(error, Cancelled):
                 raise error from None
+        finally:
+            repository.work.under_way.pop(decision.tag, None)
         return _done(repository, decision, outcome, journey.moved_bytes, error)
 
     def _read(self, repository: Opened, decision: Decision) -> Manifest | None:

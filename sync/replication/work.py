@@ -4,6 +4,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from sys import maxsize
 
+from sync.replication.journey import Journey
 from sync.replication.lease import Lease
 
 
@@ -38,3 +39,5 @@ class RepositoryWork:
     doomed: Mapping[str, Set[str]] = field(default_factory=dict)
     # Where signatures of given tags lie is asked for by name: of very long lists even the first page is dear.
     unlisted: bool = False
+    # What is being copied just now, by tag, for others to look at.
+    under_way: dict[str, Journey] = field(default_factory=dict)

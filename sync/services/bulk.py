@@ -12,7 +12,7 @@ from sync.oci.reference import InvalidReference, check_repository, check_tag
 from sync.services import claims, removals
 from sync.services.execute import finish, run_slice
 from sync.services.spec import spec_of_rule
-from sync.services.trigger import open_task, stop_task
+from sync.services.trigger import Opened, open_task, stop_task
 from sync.services.turn import never
 
 POLL_SECONDS = 0.5
@@ -88,11 +88,9 @@ def _covers(rule: SyncRule, repository: str, tag: str) -> bool:
     return spec.selects(repository) and spec.tags.matches(tag)
 
 
-def start(orders: Iterable[Order], actor: str, *, quick: bool, enqueue: bool) -> list[SyncTask]:
+def start(orders: Iterable[Order], actor: str, *, quick: bool, enqueue: bool) -> list[Opened]:
     return [
-        open_task(
-            order.rule, Trigger.COMMAND, actor=actor, selection=order.selection, quick=quick, enqueue=enqueue
-        ).task
+        open_task(order.rule, Trigger.COMMAND, actor=actor, selection=order.selection, quick=quick, enqueue=enqueue)
         for order in orders
     ]
 

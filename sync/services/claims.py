@@ -63,7 +63,7 @@ def claim(task: SyncTask, token: str, busy: Collection[int] = (), most: int = 1)
         # What another one is claiming is skipped: of a divided repository he takes the head, and we what follows.
         parts = _lock_some(waiting.filter(pk__in=heads), most) or _lock_some(waiting, 1)
         mine = TaskPart.objects.filter(pk__in=[part.pk for part in parts], claim="")
-        mine.update(claim=token, heartbeat_at=Now(), not_before=None)
+        mine.update(claim=token, heartbeat_at=Now(), not_before=None, under_way={})
         _begin([part.repository_id for part in parts if part.repository_id])
     for part in parts:
         part.claim = token

@@ -12,8 +12,8 @@ from sync.credentials import CredentialKeyMissing
 from sync.limits import Crowded
 from sync.models import OPEN, Status, SyncTask, TaskPart
 from sync.oci.errors import Cancelled, OciError
-from sync.services import announce, claims, outages, removals, tasklog
-from sync.services.turn import Away, Turn, never, wait_for
+from sync.services import announce, claims, outages, removals, tasklog, waiting
+from sync.services.turn import Away, Turn, never
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def run_slice(
         turn.give_back()
     except Away as away:
         turn.give_back()
-        wait_for(task, str(away))
+        waiting.begin(task, str(away))
         return False
     except (OciError, CredentialKeyMissing) as error:
         turn.give_back()

@@ -83,6 +83,7 @@ class Recorder:
         if part.removing:
             work = _removing(work, part)
         self._sheets[repository.name] = sheet = Sheet(part, repository, work, remaining)
+        sheet.attempt = part.put_offs + 1
         sheet.pushed = self._pushed.get(repository.name, {})
         if self._umpire is not None:
             sheet.goes_on = partial(self._umpire.goes_on, repository.target_name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Exists, F, Max, OuterRef, QuerySet
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from sync.models import Delivery, Removal, Status, SyncTask, TaskPart, TaskRepository
@@ -133,9 +133,13 @@ def _make_parts(task: SyncTask, candidates: Sequence[Removal]) -> None:
 
 def asks(tasks: QuerySet[SyncTask]) -> QuerySet[SyncTask]:
     """Those that wait for a person to say whether to delete."""
+    return tasks.filter(is_asking_for())
+
+
+def is_asking_for() -> Q:
     candidates = Removal.objects.filter(task=OuterRef("pk"), taken=False)
     parts = TaskPart.objects.filter(task=OuterRef("pk"))
-    return tasks.filter(Exists(candidates), ~Exists(parts), removals_allowed=None, stop_requested=False)
+    return Q(Exists(candidates), ~Exists(parts), removals_allowed=None, stop_requested=False)
 
 
 def is_asking(task: SyncTask) -> bool:

@@ -43,6 +43,10 @@ class Sheet:
     gone: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
+    # The how-manieth try this is of what is left.
+    attempt: int = 1
+    # What is under way as it was written last.
+    told_under_way: dict[str, list[int]] = field(default_factory=dict)
     came_forward: bool = False
     changed: bool = False
     lost: bool = False
@@ -86,6 +90,12 @@ class Sheet:
         self.failures[event.tag] = event
 
     @property
+    def under_way(self) -> dict[str, list[int]]:
+        """By tag, the bytes that were sent of it and those that are to be sent, as far as is known."""
+        moving = self.work.under_way.copy()
+        return {tag: [one.moved_bytes, max(one.moved_bytes, one.expected_bytes)] for tag, one in moving.items()}
+
+    @property
     def errors(self) -> list[OciError]:
         return [event.error for event in self.failures.values() if event.error is not None]
 
@@ -122,6 +132,7 @@ class Sheet:
         if event.outcome is Outcome.UNCHANGED:
             return
         row = _resource_row(self.repository, event)
+        row.attempts = self.attempt
         self.resources.append(row)
         if event.outcome is Outcome.COPIED:
             self._note_arrival(row)

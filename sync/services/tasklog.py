@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, OuterRef, Subquery
 
 from sync.models import LogLine, SyncTask
 
@@ -24,13 +25,24 @@ def say(task: SyncTask, level: str, message: str, repository: str = "") -> None:
 
 
 def write(task: SyncTask, lines: Sequence[LogLine]) -> None:
-    """Adds the lines as far as the task may keep them: above TASK_LOG_LINES no more information, above twice none."""
+    """Adds the lines as far as the task may keep them: above TASK_LOG_LINES no more information, above twice none.
+
+    Workers write in bunches: a line that comes later than a younger one of another worker has the time of that one, so
+    that in the order of their numbers times never go back.
+    """
     if not lines:
         return
     with transaction.atomic():
         SyncTask.objects.filter(pk=task.pk).update(log_lines=F("log_lines") + len(lines))
-        offered = SyncTask.objects.values_list("log_lines", flat=True).get(pk=task.pk)
+        newest = LogLine.objects.filter(task=OuterRef("pk")).order_by("-pk").values("at")[:1]
+        offered, last = SyncTask.objects.values_list("log_lines", Subquery(newest)).get(pk=task.pk)
+        _put_in_order(lines, last)
         LogLine.objects.bulk_create(_kept(task, lines, offered - len(lines)))
+
+
+def _put_in_order(lines: Sequence[LogLine], last: datetime | None) -> None:
+    for one in lines:
+        last = one.at = max(one.at, last) if last else one.at
 
 
 def _kept(task: SyncTask, lines: Sequence[LogLine], before: int) -> list[LogLine]:
@@ -40,7 +52,7 @@ def _kept(task: SyncTask, lines: Sequence[LogLine], before: int) -> list[LogLine
         if number < limit or (one.level != INFO and number < 2 * limit):
             kept.append(one)
         if number in (limit, 2 * limit):
-            kept.append(LogLine(task=task, level=WARNING, message=_full(number == limit)))
+            kept.append(LogLine(task=task, at=one.at, level=WARNING, message=_full(number == limit)))
     return kept
 
 

@@ -23,7 +23,7 @@ from sync.replication.spec import Spec
 from sync.replication.whereabouts import Hints
 from sync.replication.width import Width
 from sync.replication.work import Limits, RepositoryWork
-from sync.services import claims, outages, removals, tasklog
+from sync.services import claims, outages, removals, tasklog, waiting
 from sync.services.connect import limit_of, open_registry, reach
 from sync.services.order import Umpire, is_contested
 from sync.services.patience import put_off
@@ -71,11 +71,6 @@ class Away(Exception):
     """A side does not answer: the task waits. The message is a sentence that says which and why."""
 
 
-def wait_for(task: SyncTask, sentence: str) -> None:
-    if SyncTask.objects.filter(pk=task.pk).exclude(reason=sentence).update(reason=sentence):
-        tasklog.say(task, tasklog.WARNING, f"{sentence} What waits goes on by itself when it answers again.")
-
-
 class Turn:
     """One worker's turn at one task."""
 
@@ -117,6 +112,7 @@ class Turn:
         with closing(source.client), closing(target.client):
             self._reach(source, self._task.source)
             self._reach(target, self._task.target)
+            waiting.end(self._task)
             # A reason that came with failures stays.
             if self._task.reason and not self._task.failed:
                 SyncTask.objects.filter(pk=self._task.pk).update(reason="")
@@ -251,7 +247,7 @@ class Turn:
             if wait is None:
                 raise
             claims.owned(part).update(claim="", **wait.fields())
-            wait_for(self._task, str(error))
+            waiting.begin(self._task, str(error))
             return None
 
     def _should_stop(self) -> bool:

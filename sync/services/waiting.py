@@ -1,13 +1,36 @@
-"""What an open task waits for, for people who look at it."""
+"""What an open task waits for: that it does so is written down by workers, and told to people who look at it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from sync.models import Instance, SyncTask
-from sync.services import claims, removals
+from sync.models import OPEN, Instance, Status, SyncTask, TaskPart, TaskRepository
+from sync.services import claims, removals, tasklog
+
+# Of what was put off so many tags are told.
+TAGS_SHOWN = 50
+
+
+def begin(task: SyncTask, sentence: str) -> None:
+    """All of it waits from now on: for what, the sentence says."""
+    SyncTask.objects.filter(pk=task.pk, waits_since=None).update(waits_since=timezone.now())
+    if SyncTask.objects.filter(pk=task.pk).exclude(reason=sentence).update(reason=sentence):
+        tasklog.say(task, tasklog.WARNING, f"{sentence} What waits goes on by itself when it answers again.")
+
+
+def end(task: SyncTask) -> None:
+    """Both sides answer: how long it waited is no time of work."""
+    since = task.waits_since
+    if since is not None:
+        waited = max(0, round((timezone.now() - since).total_seconds()))
+        changes = {"waits_since": None, "waited": F("waited") + waited}
+        SyncTask.objects.filter(pk=task.pk, waits_since=since).update(**changes)
+        task.waits_since = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +65,47 @@ def of_task(task: SyncTask) -> Wait | None:
     wait = _for_source(task) if task.repository_count is None else _for_repository(task)
     # While others go on, that is the business of what was put off alone.
     return None if wait is None or claims.owners(task) or claims.ready(task).exists() else wait
+
+
+def is_waiting() -> Q:
+    """Tasks of which `of_task` tells a wait."""
+    asks = removals.is_asking_for()
+    parts = TaskPart.objects.filter(task=OuterRef("pk"))
+    idle = ~Exists(parts.filter(~Q(claim="") | Q(not_before=None) | Q(not_before__lte=Now())))
+    away = Q(source__down_since__isnull=False) | Q(target__down_since__isnull=False)
+    return Q(status__in=OPEN, stop_requested=False) & (away | asks | (idle & Exists(parts)))
+
+
+def fill_in(tasks: Iterable[SyncTask]) -> None:
+    """Tells those that have begun, and wait, what for: one question to the database, none when none has begun."""
+    begun = {task.pk: task for task in tasks if task.status == Status.SYNCHRONIZING}
+    if not begun:
+        return
+    found = SyncTask.objects.filter(is_waiting(), pk__in=begun).select_related("source", "target")
+    for task in found.defer("snapshot", "selection"):
+        away = [side for side in (task.source, task.target) if side is not None and side.down_since is not None]
+        later = Wait("", task.reason or "What is left failed, and is tried again in a moment.", None, None)
+        begun[task.pk].wait = _for_instance(task, away[0]) if away else later
+
+
+@dataclass(frozen=True)
+class PutOff:
+    """Resources of a repository that failed in a way that may heal; the first tags of them, and so many more."""
+
+    tags: list[str]
+    more: int
+    attempts: int
+    next_try_at: datetime
+
+
+def put_off(repository: TaskRepository) -> PutOff | None:
+    """What waits for its next try, and what comes first of it."""
+    parts = list(repository.parts.filter(claim="").exclude(not_before=None).order_by("not_before", "pk")[:TAGS_SHOWN])
+    if not parts:
+        return None
+    tags = [tag for part in parts for tag in part.tags or [""]]
+    first = parts[0]
+    return PutOff(tags[:TAGS_SHOWN], len(tags[TAGS_SHOWN:]), first.put_offs, first.not_before or timezone.now())
 
 
 def _for_instance(task: SyncTask, side: Instance) -> Wait:

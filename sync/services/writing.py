@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.db.models import JSONField, Value
+from django.db.models import F, JSONField, Value
 from django.db.models.functions import Now
 
 from sync import queue
@@ -48,6 +48,7 @@ def _write_parts(sheets: Sequence[Sheet], ended: Ended) -> None:
     if done:
         TaskPart.objects.filter(pk__in=done).delete()
     _come_forward([sheet for sheet in left if sheet.came_forward])
+    _tell_under_way([sheet for sheet in left if sheet not in ended])
     if left:
         TaskPart.objects.filter(pk__in=[sheet.part.pk for sheet in left]).update(heartbeat_at=Now())
     for sheet in left:
@@ -66,6 +67,18 @@ def _come_forward(sheets: Sequence[Sheet]) -> None:
     changed = ["tags", "lost_owners", "tries", "put_off_since"]
     TaskPart.objects.bulk_create(
         parts, batch_size=100, update_conflicts=True, unique_fields=["pk"], update_fields=changed
+    )
+
+
+def _tell_under_way(sheets: Sequence[Sheet]) -> None:
+    told = []
+    for sheet in sheets:
+        sheet.part.under_way = sheet.under_way
+        if sheet.part.under_way != sheet.told_under_way:
+            sheet.told_under_way = sheet.part.under_way
+            told.append(sheet.part)
+    TaskPart.objects.bulk_create(
+        told, batch_size=100, update_conflicts=True, unique_fields=["pk"], update_fields=["under_way"]
     )
 
 
@@ -158,7 +171,7 @@ def _put_off(sheet: Sheet, wait: PutOff) -> dict[str, Any]:
     said = f"{tag or 'Its tags'}: {event.error}{others}"
     sheet.say(tasklog.WARNING, f"{said} Tried again in {wait.seconds:.0f} s.")
     TaskRepository.objects.filter(pk=sheet.repository.pk).update(reason=said, next_try_at=wait.next_try_at)
-    return wait.fields()
+    return {**wait.fields(), "put_offs": F("put_offs") + 1}
 
 
 def _write_listings(sheets: Sequence[Sheet]) -> None:
@@ -181,7 +194,7 @@ def _rest(sheet: Sheet) -> Iterator[TaskPart]:
 
 
 def _write_resources(rows: Sequence[TaskResource]) -> None:
-    failure = "side operation http_status code reason hint retryable"
+    failure = "side operation http_status code reason hint retryable attempts"
     written = f"kind outcome digest target_digest moved_bytes lag_seconds {failure}"
     TaskResource.objects.bulk_create(
         rows,

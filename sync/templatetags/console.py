@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sync.models import Instance, Status, SyncRule, SyncTask, TaskRepository
+from sync.models import OPEN, Instance, Status, SyncRule, SyncTask, TaskRepository
 from sync.oci.reference import NAMESPACE_TOP
 from sync.services.drift import What
 from sync.services.locate import State, Verdict
@@ -147,8 +147,8 @@ def left(task: SyncTask) -> int:
 
 @register.filter
 def has_resources(repository: TaskRepository) -> bool:
-    """Whether any outcome was worth a row: what was equal already is only counted."""
-    return repository.done > repository.unchanged
+    """Whether there is a row for any: what was equal already is only counted, what is under way is told."""
+    return repository.done > repository.unchanged or (repository.listed and repository.status in OPEN)
 
 
 @register.filter

@@ -10,7 +10,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from sync.models import OPEN, Instance, Status, SyncRule, SyncTask, TaskRepository, Trigger
-from sync.services import runs
+from sync.services import runs, waiting
 
 ANY = ("", "All")
 SHOWN = {
@@ -72,10 +72,13 @@ class TaskFilter(Filter):
     period = _choice("Period", [("1", "Last 24 hours"), ("7", "Last 7 days"), ("30", "Last 30 days")])
 
     def of(self, tasks: QuerySet[SyncTask]) -> QuerySet[SyncTask]:
-        same = {name: self.chosen[name] for name in ("status", "trigger") if name in self.chosen}
+        if status := self.chosen.get("status"):
+            tasks = tasks.filter(_shown_as(status))
+        if trigger := self.chosen.get("trigger"):
+            tasks = tasks.filter(trigger=trigger)
         if days := self.chosen.get("period"):
             tasks = tasks.filter(created_at__gte=timezone.now() - timedelta(days=int(days)))
-        return tasks.filter(**same)
+        return tasks
 
 
 class RepositoryFilter(Filter):
@@ -107,6 +110,13 @@ class RepositoryFilter(Filter):
         if show == "failed":
             return repositories.filter(Q(failed__gt=0) | Q(status=Status.FAILED))
         return repositories.filter(**{f"{show}__gt": 0}) if show else repositories
+
+
+def _shown_as(status: str) -> Q:
+    """A task that has begun, and waits, is shown as waiting."""
+    if status == Status.WAITING:
+        return Q(status=status) | waiting.is_waiting()
+    return Q(status=status) & ~waiting.is_waiting() if status == Status.SYNCHRONIZING else Q(status=status)
 
 
 def _still_to_be_done() -> Q:

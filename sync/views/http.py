@@ -1,7 +1,7 @@
 """What the views share: page or fragment, live parts, forms, and what follows a POST."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -71,7 +71,8 @@ def poll_seconds_of_list(tasks: Iterable[SyncTask]) -> int:
 class Live:
     """A part of a page that asks for itself again. `url` tells the server what the reader has already.
 
-    seconds: until then, None when nothing changes any more. announce: told to who filters or turns pages, not by polls.
+    seconds: until then, None when nothing changes any more. announce: told to who filters or turns pages; spoken: told
+    by polls. brief: the body without what the reader has, if it is not all. swap: how htmx puts it in.
     """
 
     id: str
@@ -80,6 +81,9 @@ class Live:
     seconds: int | None
     mark: str
     announce: str
+    spoken: str = ""
+    brief: str = ""
+    swap: str = "outerHTML"
 
 
 def live_page(
@@ -91,13 +95,14 @@ def live_page(
     live_id: str,
     seconds: int | None,
     announce: str = "",
+    spoken: str = "",
     **known: str,
 ) -> HttpResponse:
     """The page, or for htmx its live part alone; 204 when the reader has just that already.
 
     part: template of the live part. known: what polls tell the server again of what the reader has.
     """
-    live = live_part(request, part, context, live_id, seconds, announce, **known)
+    live = live_part(request, part, context, live_id, seconds, announce, spoken, known=known)
     return live_answer(request, live) if wants_fragment(request) else render(request, page, {**context, "live": live})
 
 
@@ -108,14 +113,21 @@ def live_part(
     live_id: str,
     seconds: int | None,
     announce: str = "",
-    **known: str,
+    spoken: str = "",
+    *,
+    brief: dict[str, Any] | None = None,
+    swap: str = "outerHTML",
+    known: Mapping[str, str] | None = None,
 ) -> Live:
+    """brief: the context in which the template leaves out what the reader has; None when that is nothing."""
     body = render_to_string(part, context, request)
     mark = hashlib.sha256(f"{seconds} {body}".encode()).hexdigest()[:16]
     query = request.GET.copy()
-    for name, value in {**known, "seen": mark}.items():
+    for name, value in {**(known or {}), "seen": mark}.items():
         query[name] = value
-    return Live(live_id, body, f"{request.path}?{query.urlencode()}", seconds, mark, announce)
+    url = f"{request.path}?{query.urlencode()}"
+    short = render_to_string(part, brief, request) if brief else ""
+    return Live(live_id, body, url, seconds, mark, announce, spoken, short, swap)
 
 
 def live_answer(request: Request, live: Live) -> HttpResponse:
@@ -123,7 +135,8 @@ def live_answer(request: Request, live: Live) -> HttpResponse:
     seen = request.GET.get("seen")
     if seen == live.mark:
         return HttpResponse(status=204)
-    return render(request, "parts/_live.html", {"live": live, "announce": "" if seen else live.announce})
+    told = {"announce": live.spoken if seen else live.announce, "body": live.brief if seen else ""}
+    return render(request, "parts/_live.html", {"live": live, **told})
 
 
 def form_page(request: Request, page: str, part: str, form: BaseForm, context: dict[str, Any]) -> HttpResponse:

@@ -1,5 +1,6 @@
 """The log of a task: in its page and on one of its own, growing while the task runs; and as a text."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,26 +17,41 @@ from sync.views.layout import enter_instance
 
 PAGE_LINES = 500
 PROBLEMS = "problems"
+BY_REPOSITORY = "repository"
 PROBLEM_LEVELS = (LogLine.Level.WARNING, LogLine.Level.ERROR)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Lines of one repository, or with a blank name those of the task itself."""
+
+    repository: str
+    lines: list[LogLine]
+
+    @property
+    def has_problems(self) -> bool:
+        return any(line.level in PROBLEM_LEVELS for line in self.lines)
 
 
 @dataclass(frozen=True)
 class Log:
     """A stretch of a task's log, oldest line first: at most so many lines before `before`, or after `after`.
 
-    level: PROBLEMS for warnings and errors, blank for all. Whoever writes lines holds the row of their task until they
-    can be read, so that nothing appears later before a line that a reader has.
+    level: PROBLEMS for warnings and errors, blank for all. group: BY_REPOSITORY, blank for lines by time. Whoever
+    writes lines holds the row of their task until they can be read, so that nothing appears later before a line that a
+    reader has.
     """
 
     task: SyncTask
     level: str
     most: int
+    group: str = ""
     before: int | None = None
     after: int | None = None
 
     @classmethod
     def newest(cls, task: SyncTask, query: Mapping[str, str], most: int) -> "Log":
-        return cls(task, _level(query), most)
+        return cls(task, _level(query), most, _group(query))
 
     @cached_property
     def _fetched(self) -> list[LogLine]:
@@ -57,6 +73,14 @@ class Log:
     def lines(self) -> list[LogLine]:
         shown = self._fetched[: self.most]
         return shown if self.after is not None else shown[::-1]
+
+    @property
+    def groups(self) -> list[Group]:
+        """The task itself first, then repositories by name."""
+        found: defaultdict[str, list[LogLine]] = defaultdict(list)
+        for line in self.lines:
+            found[line.repository].append(line)
+        return [Group(name, found[name]) for name in sorted(found)]
 
     @property
     def last(self) -> int:
@@ -82,9 +106,10 @@ def task_log(request: Request, instance: str, task_id: int) -> HttpResponse:
     task = access.get_task_or_404(request.user, instance, task_id)
     after = number(request.GET.get("after", ""))
     if after is None or not wants_fragment(request):
-        log = Log(task, _level(request.GET), PAGE_LINES, before=number(request.GET.get("before", "")))
+        before = number(request.GET.get("before", ""))
+        log = Log(task, _level(request.GET), PAGE_LINES, _group(request.GET), before)
         return render(request, "tasks/log.html", {"instance": source, "task": task, "log": log})
-    log = Log(task, _level(request.GET), PAGE_LINES, after=after)
+    log = Log(task, _level(request.GET), PAGE_LINES, _group(request.GET), after=after)
     if not log.lines and request.GET.get("every") == str(log.seconds):
         return HttpResponse(status=204)
     return render(request, "tasks/_log_lines.html", {"instance": source, "task": task, "log": log})
@@ -108,6 +133,10 @@ def _as_text(lines: QuerySet[LogLine]) -> Iterator[str]:
         where = f"{line.repository}: " if line.repository else ""
         message = " ".join(line.message.split())
         yield f"{line.at.isoformat(timespec='milliseconds')} {line.level.upper():7} {where}{message}\n"
+
+
+def _group(query: Mapping[str, str]) -> str:
+    return BY_REPOSITORY if query.get("group") == BY_REPOSITORY else ""
 
 
 def _level(query: Mapping[str, str]) -> str:

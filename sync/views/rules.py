@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from sync import access
 from sync.forms import RuleForm
 from sync.models import OPEN, SyncRule, SyncTask, Trigger
-from sync.services import circles, configure, connect, lag, runs, trigger
+from sync.services import circles, configure, connect, lag, runs, trigger, waiting
 from sync.services.schedules import Schedule
 from sync.views import told as telling
 from sync.views.filters import RuleFilter, TaskFilter
@@ -54,6 +54,7 @@ def rule_list(request: Request, instance: str) -> HttpResponse:
     page = page_of(request, runs.with_newest(rules), name=text_key)
     tasks = runs.newest_tasks(page.rows)
     count = told(count_up_to(rules, page), "rule", "rules")
+    waiting.fill_in(tasks.values())
     rows = [RuleRow(rule, tasks.get(rule.pk)) for rule in page.rows]
     return live_page(
         request,
@@ -155,18 +156,19 @@ def triggering_logs(request: Request, instance: str, name: str) -> HttpResponse:
     """One row per triggering of the rule, newest first."""
     enter_instance(request, instance)
     rule = access.get_rule_or_404(request.user, instance, name)
-    waiting = lag.oldest_waiting([rule.pk]).get(rule.pk)
+    oldest = lag.oldest_waiting([rule.pk]).get(rule.pk)
     if is_for(request, "strip"):
-        return render(request, "rules/_strip.html", {"instance": rule.source, "rule": rule, "waiting": waiting})
+        return render(request, "rules/_strip.html", {"instance": rule.source, "rule": rule, "waiting": oldest})
     if is_for(request, "told"):
         return telling.part(request, rule)
     all_tasks, narrowed = SyncTask.objects.filter(rule=rule), TaskFilter(request.GET)
     tasks = narrowed.of(all_tasks)
     page = page_of(request, tasks, descending=True, pk=number)
+    waiting.fill_in(page.rows)
     top = number(request.GET.get("top", ""))
     count = told(count_up_to(tasks, page), "triggering", "triggerings")
     context = {"instance": rule.source, "rule": rule, "page": page, "filter": narrowed, "count": count, "top": top}
-    context |= {"waiting": waiting, **telling.context(rule)}
+    context |= {"waiting": oldest, **telling.context(rule)}
     return live_page(
         request,
         "rules/logs.html",

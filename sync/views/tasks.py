@@ -1,27 +1,26 @@
 """Pages of tasks: progress, what became of each repository and resource, Stop, Retry failed."""
 
 from functools import partial
+from time import time
 
 from django.conf import settings
-from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST, require_safe
 
 from sync import access
-from sync.models import OPEN, Status, SyncRule, SyncTask, TaskRepository, TaskResource
+from sync.models import Status, SyncRule, SyncTask
 from sync.services import progress, removals, trigger, waiting
+from sync.templatetags.console import success_rate
 from sync.views.filters import RepositoryFilter
 from sync.views.http import (
-    Live,
     Request,
     acted,
     is_for,
     live_answer,
     live_page,
-    live_part,
     number,
     page_or_fragment,
     poll_seconds,
@@ -30,18 +29,13 @@ from sync.views.http import (
 )
 from sync.views.layout import enter_instance
 from sync.views.log import Log
-from sync.views.paging import count_up_to, page_of, text_key, told
+from sync.views.repositories import repository_list
 
 SECTION_LINES = 100
 # So few need no filter.
 FEW_REPOSITORIES = 10
-URGENCY = {
-    TaskResource.Outcome.FAILED: 0,
-    TaskResource.Outcome.CONFLICT: 1,
-    TaskResource.Outcome.SUPERSEDED: 2,
-    TaskResource.Outcome.REMOVED: 3,
-    TaskResource.Outcome.COPIED: 4,
-}
+# Progress is told to those who listen at each quarter, else at most so often.
+ANNOUNCED_SECONDS = 30
 
 
 @require_safe
@@ -51,7 +45,10 @@ def task_page(request: Request, instance: str, task_id: int) -> HttpResponse:
     task = access.get_task_or_404(request.user, instance, task_id)
     narrowed = RepositoryFilter(request.GET)
     if is_for(request, "repositories", "repository-list"):
-        return live_answer(request, _repositories(request, task, narrowed))
+        return live_answer(request, repository_list(request, task, narrowed))
+    task.wait = waiting.of_task(task)
+    estimate = progress.estimate(task)
+    spoken, said = _announcement(request, task)
     few = not task.is_open and (task.repository_count or 0) <= FEW_REPOSITORIES
     return live_page(
         request,
@@ -59,70 +56,43 @@ def task_page(request: Request, instance: str, task_id: int) -> HttpResponse:
         {
             "instance": source,
             "task": task,
-            "wait": waiting.of_task(task),
             "question": removals.question(task),
             "hours": round(settings.OUTAGE_HOURS),
             "can_retry": _can_retry(task),
             "speed": progress.bytes_per_second(task),
-            "time_left": progress.time_left(task),
+            "estimate": estimate,
             "filter": narrowed,
             "may_filter": not few or narrowed.chosen,
-            "repositories": partial(_repositories, request, task, narrowed),
+            "repositories": partial(repository_list, request, task, narrowed),
             "log": Log.newest(task, request.GET, SECTION_LINES),
         },
         part="tasks/_summary.html",
         live_id="progress",
         seconds=poll_seconds(task),
+        spoken=spoken,
+        said=said,
     )
 
 
-def _repositories(request: Request, task: SyncTask, narrowed: RepositoryFilter) -> Live:
-    """The second live part of the page: the filter between the two keeps what is typed."""
-    rows = narrowed.of(_failed_first(task))
-    page = page_of(request, rows, urgency=number, name=text_key)
-    count = told(count_up_to(rows, page), "repository", "repositories")
-    context = {"instance": task.source, "task": task, "page": page, "filter": narrowed, "count": count}
-    return live_part(request, "tasks/_repositories.html", context, "repositories", poll_seconds(task), count)
+def _announcement(request: Request, task: SyncTask) -> tuple[str, str]:
+    """What a poll announces, blank when nothing is due; and what the next one is to tell: of what was spoken, when."""
+    done = f"{task.done} of {'' if task.all_planned else 'at least '}{task.planned} resources done"
+    quarter = str(task.done * 4 // task.planned) if task.planned and task.all_planned else "0"
+    step, words = quarter, f"Task {task.pk}: {done}"
+    if not task.is_open:
+        step, words = task.status, f"Task {task.pk}: {task.get_status_display()}, {success_rate(task)}"
+    elif task.wait is not None:
+        step, words = "waits", f"Task {task.pk} waits for {task.wait.instance or task.wait.what}"
+    spoken, _, at = request.GET.get("said", "").partition("-")
+    if not spoken or (spoken == step and (step == "waits" or time() - (number(at) or 0) < ANNOUNCED_SECONDS)):
+        return "", request.GET.get("said", "") or f"{step}-{int(time())}"
+    return words, f"{step}-{int(time())}"
 
 
 def _can_retry(task: SyncTask) -> bool:
     """Some of it failed, or all of it because the source could not be listed."""
     ended_badly = task.failed or (task.status == Status.FAILED and task.repository_count is None)
     return not task.is_open and task.rule is not None and bool(ended_badly)
-
-
-def _failed_first(task: SyncTask) -> QuerySet[TaskRepository]:
-    """Repositories with failures, those that wait after one, those at work, the rest, and those with nothing to do;
-    each by name when ordered by `urgency`, then name."""
-    urgency = Case(
-        When(status=Status.FAILED, then=Value(0)),
-        When(failed__gt=0, then=Value(0)),
-        When(next_try_at__isnull=False, then=Value(1)),
-        When(status=Status.SYNCHRONIZING, then=Value(2)),
-        When(status=Status.SUCCEEDED, planned=0, then=Value(4)),
-        default=Value(3),
-    )
-    return TaskRepository.objects.filter(task=task).annotate(urgency=urgency)
-
-
-@require_safe
-@page_or_fragment
-def repository_page(request: Request, instance: str, task_id: int, repository_id: int) -> HttpResponse:
-    """The resources of one repository of the task: opened in place on the task page, or a page of its own."""
-    source = enter_instance(request, instance)
-    task = access.get_task_or_404(request.user, instance, task_id)
-    repository = get_object_or_404(TaskRepository, task=task, pk=repository_id)
-    urgency = Case(*(When(outcome=outcome, then=Value(place)) for outcome, place in URGENCY.items()))
-    resources = TaskResource.objects.filter(repository=repository).annotate(urgency=urgency)
-    page = page_of(request, resources, urgency=number, tag=text_key)
-    return live_page(
-        request,
-        "tasks/repository.html",
-        {"instance": source, "task": task, "repository": repository, "page": page},
-        part="tasks/_resources.html",
-        live_id=f"resources-{repository.pk}",
-        seconds=poll_seconds(task) if repository.status in OPEN else None,
-    )
 
 
 def task_stop(request: Request, instance: str, task_id: int) -> HttpResponse:

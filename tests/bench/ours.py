@@ -76,7 +76,8 @@ class Workers:
         return Usage(wall, sum(one.cpu for one in running) - cpu, max(one.peak for one in running))
 
     def _follow(self, rule: SyncRule, *, quick: bool) -> SyncTask:
-        (task,) = bulk.start([bulk.Order(rule)], "bench", quick=quick, enqueue=True)
+        (opened,) = bulk.start([bulk.Order(rule)], "bench", quick=quick, enqueue=True)
+        task = opened.task
 
         def ended() -> bool:
             if any(process.poll() is not None for process in self.processes):

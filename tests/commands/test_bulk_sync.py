@@ -95,6 +95,11 @@ def test_waiting_too_long_is_status_4_and_the_task_goes_on_waiting(rule):
     assert code == 4
     assert json.loads(out)["tasks"][0]["status"] == "waiting"
     assert "No worker is running" in err
+    task = SyncTask.objects.get()
+    assert f"The time is up after 0.1 s: task {task.pk} of everything is still queued." in err
+    code, out, err = bulk_sync("--all", "--wait", "--timeout", "0.1")
+    assert (code, out) == (4, f"guangzhou/everything: task {task.pk} is still queued\n")
+    assert f"everything: task {task.pk} was queued already; no other is opened." in err
     assert SyncTask.objects.get().status == Status.WAITING
 
 
@@ -113,7 +118,9 @@ def test_executing_too_long_stops_what_runs_and_is_status_4(rule, namespace, sou
         relay.script("GET", f"/v2/{namespace}/web/manifests/v2", answer_late)
         rule.source.url = relay.url
         rule.source.save()
-        code, (told,) = synchronize("--all", "--timeout", "1.5")
+        code, out, err = bulk_sync("--foreground", "--json", "--all", "--timeout", "1.5")
+        (told,) = json.loads(out)["tasks"]
+        assert err.endswith(f"The time is up after 1.5 s: task {told['id']} of everything was stopped.\n")
         assert relay.received("GET", f"/v2/{namespace}/web/manifests/v3") == []
     assert (code, told["status"], told["planned"], told["copied"]) == (4, "stopped", 3, 1)
     assert judge.digest(target, f"{namespace}/web:v1")
@@ -193,8 +200,11 @@ def test_a_chosen_resource_that_the_source_lacks_is_status_1(rule, namespace, so
 def test_a_task_that_waits_already_is_executed_and_not_made_twice(rule, namespace, source):
     push(source, f"{namespace}/web", "v1", some_image())
     waiting = open_here(rule)
-    code, (told,) = synchronize("--all")
+    code, out, err = bulk_sync("--foreground", "--json", "--all")
+    (told,) = json.loads(out)["tasks"]
     assert (code, told["id"], told["copied"]) == (0, waiting.pk, 1)
+    said = f"everything: task {waiting.pk} was queued already; it is taken over, and executed here."
+    assert err.splitlines()[0] == said
     assert open_task(rule, Trigger.MANUAL, enqueue=False).created
 
 

@@ -164,3 +164,34 @@ def test_the_whole_log_as_text(console, task):
     assert len(lines) == 1201
     assert lines[0].endswith(" INFO    info 0") and lines[0][:4].isdigit()
     assert lines[-1].endswith(" ERROR   prod/web: 1.0: refused and <b>forged</b>")
+
+
+def test_by_repository_lines_stand_in_groups_and_those_with_problems_are_open(console, task):
+    tasklog.say(task, tasklog.INFO, "Started.")
+    for message in ("1.0: copied.", "2.0: copied."):
+        tasklog.say(task, tasklog.INFO, message, "prod/web")
+    tasklog.say(task, tasklog.ERROR, "3.0: refused.", "prod/api")
+    for url in (url_of(task), f"{url_of(task)}log/"):
+        links = {words(link): attributes(link) for link in elements(console.get(url).content.decode(), "a")}
+        assert links["By time"]["aria-current"] == "true"
+        page = console.get(links["By repository"]["href"].partition("#")[0]).content.decode()
+        groups = [item for item in elements(page, "li") if "data-group" in attributes(item)]
+        assert [words(next(elements(str(group), "summary"))) for group in groups] == [
+            "The task itself 1",
+            "prod/api 1",
+            "prod/web 2",
+        ]
+        details = [attributes(next(elements(str(group), "details"))) for group in groups]
+        assert ["open" in one for one in details] == [False, True, False]
+    tasklog.say(task, tasklog.INFO, "4.0: copied.", "prod/web")
+    part = console.get(tail(page)["hx-get"], headers=HTMX).content.decode()
+    assert texts(part, "summary") == ["prod/web 1"] and shown(part) == ["4.0: copied."]
+    assert {words(link) for link in elements(page, "a") if "aria-current" in attributes(link)} >= {"By repository"}
+
+
+def test_following_and_wrapping_can_be_switched_off(console, task):
+    for query, names in (("", ["Follow the log", "Wrap long lines"]), ("?group=repository", ["Wrap long lines"])):
+        page = console.get(f"{url_of(task)}log/{query}").content.decode()
+        switches = [attributes(button) for button in elements(page, "button") if "data-log" in attributes(button)]
+        assert [switch["aria-label"] for switch in switches] == names
+        assert {(switch["role"], switch["aria-checked"]) for switch in switches} == {("switch", "true")}

@@ -60,14 +60,14 @@ def test_retry_pressed_twice_is_one_task(console, failed):
 def test_a_retry_and_what_it_retries_lead_to_each_other(console, failed):
     retry = trigger.retry_failed(failed, enqueue=False).task
     for one, other, said in (
-        (retry, failed, f"Retry of Task {failed.pk}"),
+        (retry, failed, f"Retry of Task {failed.pk} 2 resources"),
         (failed, retry, f"Task {retry.pk} Waiting"),
     ):
         page = console.get(url_of(one)).content.decode()
         assert said in texts(page, "dd")
         assert url_of(other) in [attributes(link)["href"] for link in elements(page, "a")]
     logs = console.get("/i/prod-gz/rules/web/").content.decode()
-    assert f"Retry of {failed.pk}" in texts(logs, "td")
+    assert f"Retry of {failed.pk} 2 resources" in texts(logs, "td")
 
 
 def test_a_task_whose_source_could_not_be_listed_offers_retry(console, rule):

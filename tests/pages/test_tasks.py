@@ -293,7 +293,7 @@ def test_a_copy_without_a_byte_says_why(console, failed_repository):
 def test_resources_open_in_place(console, failed_repository):
     page = console.get(url_of(failed_repository.task)).content.decode()
     details = by_id(page, f"details-{failed_repository.pk}")
-    assert "hx-preserve" in attributes(details), "polls do not close it"
+    assert "open" in attributes(details), "who comes to a task that failed sees why"
     loader = next(
         element for element in elements(page, "div") if "repositories" in attributes(element).get("hx-get", "")
     )

@@ -117,11 +117,15 @@ def test_it_goes_on_by_itself_when_the_registry_is_back(rule, namespace, source,
     task = open_here(rule)
     assert work(task) is False
     assert task.reason
+    assert task.waits_since is not None
+    SyncTask.objects.update(waits_since=task.waits_since - timedelta(minutes=1))
     registry = start_registry(port=port)
     time_passes(rule.target, minutes=1)
     assert swept() == [task]
     assert work(task) is False
     assert (task.status, task.copied, task.failed, task.reason) == (Status.SUCCEEDED, 1, 0, "")
+    assert task.waits_since is None
+    assert 60 <= task.waited <= 80
     assert judge.digest(registry.url, f"{namespace}/web:v1") == image.digest
     assert LogLine.objects.filter(task=task, message__contains="answer again").exists()
     rule.target.refresh_from_db()

@@ -1,8 +1,10 @@
 """The log of a task: written as things happen, readable meanwhile and after a crash, bounded."""
 
+from datetime import timedelta
 from functools import partial
 
 import pytest
+from django.utils import timezone
 
 from sync.models import LogLine, Status, SyncTask
 from sync.services import claims, tasklog
@@ -174,3 +176,20 @@ def test_a_long_name_is_cut_to_what_the_row_takes(rule):
     tasklog.say(task, INFO, "x" * 5000, "r" * 1000)
     (line,) = LogLine.objects.filter(task=task)
     assert (len(line.message), len(line.repository)) == (5000, tasklog.REPOSITORY_LENGTH)
+
+
+def test_what_comes_late_from_another_worker_does_not_go_back_in_time(rule):
+    """Bunches of lines of two workers, written a second after they happened."""
+    task, now = open_here(rule), timezone.now()
+
+    def bunch(*ago: float) -> list[LogLine]:
+        lines = [tasklog.line(INFO, f"{seconds}", "prod/web") for seconds in ago]
+        for line, seconds in zip(lines, ago, strict=True):
+            line.at = now - timedelta(seconds=seconds)
+        return lines
+
+    tasklog.write(task, bunch(3, 1))
+    tasklog.write(task, bunch(2, 0.5))
+    kept = list(LogLine.objects.filter(task=task).order_by("pk").values_list("message", "at"))
+    assert [message for message, _ in kept] == ["3", "1", "2", "0.5"]
+    assert [now - at for _, at in kept] == [timedelta(seconds=seconds) for seconds in (3, 1, 1, 0.5)]

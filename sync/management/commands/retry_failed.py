@@ -26,13 +26,13 @@ class Command(FollowingCommand):
             sys.exit(code)
 
 
-def _retry(task_id: int, *, enqueue: bool) -> SyncTask:
+def _retry(task_id: int, *, enqueue: bool) -> trigger.Opened:
     """Raises CommandError."""
     task = SyncTask.objects.select_related("rule").filter(pk=task_id).first()
     if task is None:
         raise CommandError(f"There is no task {task_id}.", returncode=bulk.EXIT_WRONG_USE)
     try:
-        return trigger.retry_failed(task, actor=getpass.getuser(), enqueue=enqueue).task
+        return trigger.retry_failed(task, actor=getpass.getuser(), enqueue=enqueue)
     except trigger.NothingToRetry as refusal:
         raise CommandError(str(refusal), returncode=bulk.EXIT_WRONG_USE) from None
     except SyncRule.DoesNotExist:
