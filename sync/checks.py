@@ -20,7 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from sync import queue
 from sync.credentials import CredentialKeyMissing, decrypt
-from sync.models import Instance
+from sync.models import Instance, SyncRule
 from sync.oci.reference import is_loopback_host
 
 MOUNTS = Path("/proc/self/mounts")
@@ -125,7 +125,11 @@ def _unapplied_migrations() -> list[CheckMessage]:
 
 
 def _unreadable_passwords() -> Iterator[CheckMessage]:
-    stored = Instance.objects.order_by("name").values_list("name", "encrypted_password")
+    """Of instances, and the secrets of the webhooks of rules."""
+    stored = list(Instance.objects.order_by("name").values_list("name", "encrypted_password"))
+    secrets = SyncRule.objects.exclude(encrypted_webhook_secret="").order_by("source__name", "name")
+    columns = ("source__name", "name", "encrypted_webhook_secret")
+    stored += [(f"{source}/{name}", token) for source, name, token in secrets.values_list(*columns)]
     if names := [name for name, token in stored if not _readable(token)]:
         yield Error(
             f"No key in CREDENTIAL_KEYS decrypts the stored password of: {', '.join(names)}.",

@@ -20,7 +20,7 @@ from rq import SimpleWorker
 from rq.cron import CronJob, CronScheduler
 
 from sync import jobs, queue
-from sync.models import Instance
+from sync.models import Instance, SyncRule
 
 PROJECT = Path(__file__).resolve().parent.parent
 QUEUES = ["control", "push", "default"]
@@ -273,11 +273,14 @@ def test_a_stored_password_without_its_key(settings):
         instance = make_instance(name)
         instance.password = password
         instance.save()
+    rule = SyncRule(name="web", source=instance, target=instance, source_namespace="prod", target_namespace="x")
+    rule.webhook_secret = "hidden"
+    rule.save()
     assert found("database") == {}
     settings.CREDENTIAL_KEYS = [Fernet.generate_key().decode()]
     messages = found("database")
     assert messages.keys() == {"E003"}
-    assert "frankfurt" in messages["E003"].msg
+    assert "frankfurt, frankfurt/web" in messages["E003"].msg
     assert not {"guangzhou", "hidden"} & set(messages["E003"].msg.split())
 
 

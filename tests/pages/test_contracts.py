@@ -31,6 +31,9 @@ def pages(console: Client, rule: SyncRule, monkeypatch: pytest.MonkeyPatch) -> d
     repository.resources.create(tag="1.0", outcome="copied", digest="sha256:" + "a" * 64)
     task.log.create(level="error", repository="prod/web", message="<script>alert(1)</script>")
     ended = make_task(rule, "partial", planned=2, failed=1, retry_of=make_task(rule, "failed", planned=1, failed=1))
+    rule.webhook_url, rule.webhook_secret = "https://hook.example/in", SECRET
+    rule.save()
+    rule.announcements.create(task=ended, url=rule.webhook_url, status="failed", attempts=6, reason="It answered 500.")
     of_rule, of_task = [rule.source.name, rule.name], [rule.source.name, task.pk]
     urls = {
         "instances": reverse("instances"),

@@ -5,16 +5,19 @@ import hmac
 import json
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import django_rq
 import pytest
 from cryptography.fernet import Fernet
+from django.conf import settings
 from django.utils import timezone
 
 from sync import jobs, queue
 from sync.models import Announcement, Status, SyncRule, SyncTask, TaskRepository, TaskResource
 from sync.services import announce, execute
 from sync.services.announce import deliveries
+from sync.services.announce.sending import signature
 from sync.services.configure import delete_rule
 from sync.services.trigger import stop_task
 from tests.fakes.receiver import Receiver
@@ -123,6 +126,23 @@ def test_the_end_of_a_task_is_told_signed(rule, settings, enqueued, django_captu
     assert SECRET.encode() not in request.body
     one = told(rule)
     assert (one.status, one.attempts, one.http_status, one.next_try_at) == ("delivered", 1, 204, None)
+
+
+def test_the_example_of_the_handbook_verifies_it(rule):
+    handbook = (settings.BASE_DIR / "docs" / "operations.md").read_text()
+    code = handbook[handbook.index("import hashlib, hmac, time") :].partition("```")[0]
+    space: dict[str, Any] = {}
+    exec(code, space)
+    with Receiver() as receiver:
+        to(rule, receiver)
+        assert announce.send_test(rule).delivered
+    headers, body = receiver.told[0].headers, receiver.told[0].body
+    assert space["is_from_console"](headers, body, SECRET)
+    assert not space["is_from_console"](headers, body + b" ", SECRET)
+    assert not space["is_from_console"](headers, body, SECRET + "x")
+    old = {**headers, "X-Tcrconsole-Timestamp": "1000000000"}
+    old["X-Tcrconsole-Signature"] = signature(SECRET, "1000000000", body)
+    assert not space["is_from_console"](old, body, SECRET)
 
 
 def test_it_is_told_once_per_task(rule):
