@@ -243,7 +243,7 @@ class RuleForm(Telling):
             "schedule_zone": "For example UTC, Europe/Berlin or Asia/Shanghai.",
             "delete_removed": "Off by default. Deletes in the target only what this rule brought there and nobody "
             "changed since; everything else stays.",
-            "removal_share": "Percent of what the rule has brought, in one task. Beyond it a person is asked on the "
+            "removal_share": "Of what the rule has brought, in one task. Beyond it a person is asked on the "
             "page of the task, and nothing is deleted before the answer. 0 to 100.",
             "webhook_url": "An https:// address that takes a POST with JSON. Blank: nobody is told.",
             "repositories": "Regular expression. Blank: all repositories of the namespace.",
@@ -266,7 +266,7 @@ class RuleForm(Telling):
             "target": "Target instance",
             "target_namespace": "Target namespace",
             "parallelism": "Workers at once",
-            "removal_share": "Deletions without asking, at most",
+            "removal_share": "Deletions without asking, at most (percent)",
             "webhook_url": "Address",
         }
 

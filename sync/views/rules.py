@@ -104,8 +104,9 @@ def _save(request: Request, form: RuleForm) -> HttpResponse:
     task = configure.save_rule(rule, actor=request.user.get_username(), sync_now=sync_now)
     started = format_html(" {} copies what is there now.", task_link(task, rule.source.name)) if task else ""
     message = format_html("Rule {} is saved.{}", rule.name, started)
+    answer = saved(request, reverse("rules", args=[rule.source.name]), message)
     _warn_of_circle(request, rule)
-    return saved(request, reverse("rules", args=[rule.source.name]), message)
+    return answer
 
 
 def _warn_of_circle(request: Request, rule: SyncRule) -> None:
@@ -168,7 +169,7 @@ def triggering_logs(request: Request, instance: str, name: str) -> HttpResponse:
     top = number(request.GET.get("top", ""))
     count = told(count_up_to(tasks, page), "triggering", "triggerings")
     context = {"instance": rule.source, "rule": rule, "page": page, "filter": narrowed, "count": count, "top": top}
-    context |= {"waiting": oldest, **telling.context(rule)}
+    context |= {"waiting": oldest, "told": telling.live(request, rule)}
     return live_page(
         request,
         "rules/logs.html",

@@ -1,29 +1,32 @@
 """Who is told when a task of a rule ends: the newest deliveries, and the buttons beside them."""
 
-from typing import Any
-
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from sync import access
 from sync.models import Announcement, SyncRule
 from sync.services import announce
-from sync.views.http import Request, acted
+from sync.views.http import IDLE_SECONDS, Live, Request, acted, live_answer, live_part
 
 SHOWN = 20
+WAITING_SECONDS = 5
 
 
-def context(rule: SyncRule) -> dict[str, Any]:
-    """told_waits: something may change by itself."""
-    deliveries = list(rule.announcements.all()[:SHOWN]) if rule.webhook_url else []
+def live(request: Request, rule: SyncRule) -> Live | None:
+    """The newest deliveries, looking for themselves again; None of a rule that tells nobody."""
+    if not rule.webhook_url:
+        return None
+    deliveries = list(rule.announcements.all()[:SHOWN])
     waits = any(one.status == Announcement.Status.WAITING for one in deliveries)
-    return {"deliveries": deliveries, "told_waits": waits}
+    context = {"instance": rule.source, "rule": rule, "deliveries": deliveries}
+    return live_part(request, "rules/_told.html", context, "told", WAITING_SECONDS if waits else IDLE_SECONDS)
 
 
 def part(request: Request, rule: SyncRule) -> HttpResponse:
-    return render(request, "rules/_told.html", {"instance": rule.source, "rule": rule, **context(rule)})
+    found = live(request, rule)
+    return live_answer(request, found) if found else HttpResponse(status=204)
 
 
 @require_POST

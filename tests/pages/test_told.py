@@ -111,7 +111,9 @@ def test_the_page_tells_the_host_and_the_deliveries(console, telling):
     assert "https://hook.example" in page
     assert "token=abc" not in page
     part = console.get(PAGE, headers=PART).content.decode()
-    assert part.strip().startswith('<section id="told"')
+    assert part.strip().startswith('<div id="told"')
+    seen = attributes(by_id(part, "told"))["hx-get"]
+    assert console.get(seen, headers=PART).status_code == 204
     rows = texts(part, "tr")[1:]
     assert [row.split()[0] for row in rows] == [str(one.task_id) for one in (waiting, failed, delivered)]
     assert "Waiting 2 503" in rows[0]

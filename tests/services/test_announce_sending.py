@@ -61,7 +61,7 @@ def test_a_private_receiver_hears_nothing_by_default():
     with Receiver() as receiver:
         outcome = post(receiver.url.replace("http:", "https:"))
     assert (outcome.delivered, outcome.again, receiver.told) == (False, False, [])
-    assert "leads to 127.0.0.1, which is private" in outcome.reason
+    assert "127.0.0.1 is private" in outcome.reason
     assert "WEBHOOK_PRIVATE_ADDRESSES" in outcome.reason
 
 
@@ -159,3 +159,9 @@ def test_what_is_not_even_http_is_no_crash(settings):
         outcome = post(f"http://127.0.0.1:{server.getsockname()[1]}/")
     assert outcome.again
     assert "broke off" in outcome.reason
+
+
+def test_a_name_that_leads_inside_is_told_with_where_it_leads(monkeypatch):
+    rows = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.1.2.3", 443))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: rows)
+    assert "hook.example leads to 10.1.2.3, which is private." in post("https://hook.example/").reason

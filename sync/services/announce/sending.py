@@ -183,7 +183,7 @@ def _connect(host: str, port: int) -> socket.socket:
     for family, kind, protocol, _, target in found:
         address = str(target[0])
         if why := refusal(address, private=settings.WEBHOOK_PRIVATE_ADDRESSES):
-            refused = f"{host} leads to {address}, which {why}. {_advice()}"
+            refused = f"{host} {why if host == address else f'leads to {address}, which {why}'}. {_advice()}"
             continue
         try:
             return _open(family, kind, protocol, target)
@@ -209,4 +209,4 @@ def _open(family: int, kind: int, protocol: int, target: object) -> socket.socke
 def _advice() -> str:
     if settings.WEBHOOK_PRIVATE_ADDRESSES:
         return "Give the rule another address."
-    return "Give the rule a public one, or set WEBHOOK_PRIVATE_ADDRESSES where the receiver is in your own network."
+    return "Give the rule a public address, or set WEBHOOK_PRIVATE_ADDRESSES where the receiver is in your own network."
