@@ -9,7 +9,7 @@ from sync import queue
 from sync.models import SyncTask
 from sync.services import announce as announcing
 from sync.services import dispatch as dispatching
-from sync.services import execute, forgetting, lag, schedules, trigger
+from sync.services import execute, forgetting, lag, pruning, schedules, trigger
 from sync.services.order import forget_abandoned_locks
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,14 @@ def _dispatch() -> None:
 
 
 def _sweep() -> None:
-    for chore in (_dispatch, forget_abandoned_locks, lag.refresh, forgetting.forget, announcing.enqueue_due):
+    for chore in (
+        _dispatch,
+        forget_abandoned_locks,
+        lag.refresh,
+        forgetting.forget,
+        pruning.prune,
+        announcing.enqueue_due,
+    ):
         try:
             chore()
         except (DatabaseError, InterfaceError):

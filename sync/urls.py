@@ -4,6 +4,7 @@ from django.urls import path
 
 from sync.views import (
     check,
+    health,
     hook_secret,
     hooks,
     instances,
@@ -24,6 +25,8 @@ urlpatterns = [
     # Redirected to the slash, a POST would become a GET.
     path("hooks/<str:name>", hooks.hook),
     path("where/", where.where, name="where"),
+    path("healthz", health.alive, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
     path("metrics", metrics.metrics, name="metrics"),
     path("schedule-times/", rules.schedule_times, name="schedule-times"),
     path("preferences/", preferences.preferences, name="preferences"),

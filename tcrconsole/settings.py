@@ -152,5 +152,7 @@ WEBHOOK_PRIVATE_ADDRESSES = env.bool("WEBHOOK_PRIVATE_ADDRESSES", default=False)
 CONSOLE_URL = env.str("CONSOLE_URL", default="")
 # Above so many lines a task's log takes only warnings and errors, above twice as many nothing more.
 TASK_LOG_LINES = env.int("TASK_LOG_LINES", default=5000)
+# Tasks that ended longer ago are deleted, but for the newest 20 of each rule; 0: none is.
+TASK_DAYS = env.int("TASK_DAYS", default=90)
 # What Prometheus shows as its bearer token; blank: figures are for signed-in platform administrators only.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")

@@ -1,0 +1,56 @@
+"""Stored secrets under a new key."""
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from sync.models import Instance, SyncRule
+from tcrconsole.secrets import make_credential_key
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def rule(settings) -> SyncRule:
+    """An instance and a rule whose secrets are stored under an old key."""
+    settings.CREDENTIAL_KEYS = [make_credential_key()]
+    instance = Instance(name="a", region="x", url="https://a.example")
+    instance.password = "hunter2"
+    instance.save()
+    rule = SyncRule(name="r", source=instance, target=instance, source_namespace="p", target_namespace="q")
+    rule.webhook_secret = "knock-knock"
+    rule.save()
+    return rule
+
+
+def test_secrets_move_to_the_first_key(rule, settings, capsys):
+    (old,) = settings.CREDENTIAL_KEYS
+    new = make_credential_key()
+    settings.CREDENTIAL_KEYS = [new, old]
+    call_command("rotate_credentials")
+    assert "2 secrets are encrypted with the first key." in capsys.readouterr().out
+    settings.CREDENTIAL_KEYS = [new]
+    assert Instance.objects.get().password == "hunter2"
+    assert SyncRule.objects.get().webhook_secret == "knock-knock"
+
+
+def test_what_no_key_reads_is_named_and_stays(rule, settings, capsys):
+    before = Instance.objects.get().encrypted_password
+    settings.CREDENTIAL_KEYS = [make_credential_key()]
+    with pytest.raises(CommandError, match=r"a \(x\), a/r"):
+        call_command("rotate_credentials")
+    assert Instance.objects.get().encrypted_password == before
+
+
+def test_what_is_changed_meanwhile_is_left_alone(rule, settings, monkeypatch):
+    from sync.services import rotation
+
+    def meanwhile(token):
+        fresh = Instance.objects.get()
+        fresh.password = "changed"
+        fresh.save()
+        return encrypt(token)
+
+    encrypt = rotation.encrypt
+    monkeypatch.setattr(rotation, "encrypt", meanwhile)
+    rotation.rotate()
+    assert Instance.objects.get().password == "changed"
