@@ -29,8 +29,10 @@ NOBODY = "http://127.0.0.1:1/hook"
 
 
 @pytest.fixture(autouse=True)
-def _inside(settings):
+def _inside(settings, monkeypatch):
     settings.WEBHOOK_PRIVATE_ADDRESSES = True
+    # Jobs are called here inside the transaction of the test.
+    monkeypatch.setattr(jobs, "close_old_connections", lambda: None)
 
 
 @pytest.fixture
