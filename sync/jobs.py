@@ -1,6 +1,7 @@
 """What the queue calls."""
 
 import logging
+from collections.abc import Callable
 from functools import partial
 
 from django.db import DatabaseError, InterfaceError, close_old_connections
@@ -83,21 +84,25 @@ def _dispatch() -> None:
     dispatching.dispatch(queue.leaving)
 
 
+# Besides mending tasks; each as often as may be.
+CHORES: tuple[Callable[[], object], ...] = (
+    _dispatch,
+    forget_abandoned_locks,
+    lag.refresh,
+    forgetting.forget,
+    pruning.prune,
+    announcing.enqueue_due,
+)
+
+
 def _sweep() -> None:
-    for chore in (
-        _dispatch,
-        forget_abandoned_locks,
-        lag.refresh,
-        forgetting.forget,
-        pruning.prune,
-        announcing.enqueue_due,
-    ):
+    for chore in CHORES:
         try:
             chore()
         except (DatabaseError, InterfaceError):
             raise
         except Exception:  # a fault in one keeps nobody from mending tasks
-            log.exception("the sweep goes on without %s", chore.__name__)
+            log.exception("the sweep goes on without %s", chore)
     queued, asked = queue.queued_tasks(), 0
     for idle in execute.sweep(queue.leaving):
         asked += trigger.top_up(idle.task, idle.working, idle.ready, queued[idle.task.pk])

@@ -3,7 +3,9 @@
 import pytest
 from django.core.management import CommandError, call_command
 
+from sync.credentials import encrypt
 from sync.models import Instance, SyncRule
+from sync.services import rotation
 from tcrconsole.secrets import make_credential_key
 
 pytestmark = pytest.mark.django_db
@@ -42,15 +44,12 @@ def test_what_no_key_reads_is_named_and_stays(rule, settings, capsys):
 
 
 def test_what_is_changed_meanwhile_is_left_alone(rule, settings, monkeypatch):
-    from sync.services import rotation
-
     def meanwhile(token):
         fresh = Instance.objects.get()
         fresh.password = "changed"
         fresh.save()
         return encrypt(token)
 
-    encrypt = rotation.encrypt
     monkeypatch.setattr(rotation, "encrypt", meanwhile)
     rotation.rotate()
     assert Instance.objects.get().password == "changed"
