@@ -1,6 +1,7 @@
 """Long names in a real browser: at no width does a page scroll sideways or a part stick out of its card."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -60,6 +61,10 @@ def urls(source: Instance, target: Instance) -> dict[str, str]:
         task.log.create(level=level, repository=REPOSITORY, message="m" * 2000)
     waiting = make_task(rule, "synchronizing", retry_of=task, reason="x" * 300)
     make_repository(waiting, REPOSITORY, "waiting", reason="x" * 300, next_try_at=timezone.now())
+    working = make_repository(waiting, f"{REPOSITORY[:-1]}w", "synchronizing", planned=3, listed=True, reason="x" * 300)
+    later = timezone.now() + timedelta(hours=1)
+    waiting.parts.create(repository=working, claim="a-worker", under_way={TAG: [10**9, 10**10]})
+    waiting.parts.create(repository=working, tags=[TAG[1:]], put_offs=2, not_before=later)
     make_repository(task, "prod/web", planned=1, copied=1, listed=True)
     for tag, outcome in ((TAG, "conflict"), ("1.0", "copied")):
         repository.resources.create(tag=tag, outcome=outcome, digest=DIGEST, target_digest=DIGEST, kind="image")
@@ -73,6 +78,8 @@ def urls(source: Instance, target: Instance) -> dict[str, str]:
         "check that is done": reverse("rule-check", args=of_rule, query={"run": "done"}),
         **{name: reverse(name, args=of_task) for name in ("task", "task-stop", "task-log")},
         "task that waits": reverse("task", args=[source.name, waiting.pk]),
+        "what is under way": reverse("task-repository", args=[source.name, waiting.pk, working.pk]),
+        "log by repository": reverse("task-log", args=of_task, query={"group": "repository"}),
         **{
             name: reverse(name, args=[source.name])
             for name in ("rules", "instance", "instance-edit", "instance-delete", "hook-secret")
