@@ -150,7 +150,8 @@ def enqueue_announcement(announcement_id: int) -> bool:
     """Asks any worker to tell others what a task came to. False when the queue cannot be reached."""
     name = f"announce-{announcement_id}-{uuid4().hex}"
     try:
-        django_rq.get_queue("control").enqueue("sync.jobs.announce", announcement_id, job_id=name)
+        # Not before anything else: a receiver may take its time.
+        django_rq.get_queue("default").enqueue("sync.jobs.announce", announcement_id, job_id=name)
     except RedisError as error:
         log.warning("announcement %s waits for the next sweep: %s", announcement_id, error)
         return False

@@ -16,6 +16,10 @@ from sync.oci.errors import Cancelled
 
 if TYPE_CHECKING:
     from sync.replication.graph import Graph, Node
+    from sync.replication.lease import Lease
+
+# Until a tag that another task is writing is asked for again.
+BUSY_SECONDS = 0.3
 
 
 class Answer(Enum):
@@ -23,17 +27,24 @@ class Answer(Enum):
     SUPERSEDED = "superseded"
     # Another task is writing it: ask again in a moment.
     BUSY = "busy"
+    # The tag is ours, but what it held when it was looked at is not what is known: look at both sides once more.
+    LOOK_AGAIN = "look again"
 
 
 @dataclass(frozen=True)
 class Question:
-    """Whether `tag` may point to `digest` in the target; `there`: what it points to now, blank for nothing."""
+    """Whether `tag` may point to `digest` in the target; `there`: what it points to now, blank for nothing.
+
+    A blank digest: whether it may be deleted. `looked`: whether the source still had the digest when both sides were
+    looked at once more; None when that was not done.
+    """
 
     repository: str
     target_repository: str
     tag: str
     digest: str
     there: str
+    looked: bool | None = None
 
 
 Answerer = Callable[[Sequence[Question]], Sequence[Answer]]
@@ -57,6 +68,14 @@ class Consent:
             self._waiting.append((question, node))
         self._wake()
         answer: Answer = await node
+        return answer
+
+    async def take(self, question: Question, lease: Lease) -> Answer:
+        """Any answer but BUSY: waits until the tag is ours. Raises Cancelled."""
+        while (answer := await self.ask(question)) is Answer.BUSY:
+            await self._graph.sleep(BUSY_SECONDS)
+            if not lease.holds():
+                raise Cancelled("the worker was taken for dead, another goes on")
         return answer
 
     def answer(self, *, leaving: bool) -> None:

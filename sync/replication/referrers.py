@@ -10,6 +10,7 @@ from sync.oci.client import Client
 from sync.oci.errors import Denied, ManifestTooLarge, NotFound, Unauthorized
 from sync.oci.manifest import Descriptor, Manifest, merge_index
 from sync.oci.reference import digest_tags
+from sync.replication.consent import Answer, Consent, Question
 from sync.replication.graph import Gates, Graph
 from sync.replication.journey import Journey
 
@@ -41,7 +42,9 @@ class Referrers:
         *,
         overwrite: bool,
         bring: Callable[[Journey, str, Manifest], Awaitable[None]],
+        consent: Consent | None = None,
     ) -> None:
+        self._consent = consent
         self._source = source
         self._target = target
         self._overwrite = overwrite
@@ -118,5 +121,14 @@ class Referrers:
         if there is not None and not self._overwrite:
             return
         manifest = self._source.get_manifest(journey.source_repository, tag)
-        if there is None or there.digest != manifest.digest:
+        if (there is None or there.digest != manifest.digest) and await self._may_write(journey, tag, manifest, there):
             await self._bring(journey, tag, manifest)
+
+    async def _may_write(self, journey: Journey, tag: str, manifest: Manifest, there: Descriptor | None) -> bool:
+        """A newer signature stays, like any other newer push."""
+        if self._consent is None:
+            return True
+        names = journey.source_repository, journey.target_repository
+        # Both sides were looked at just now.
+        question = Question(*names, tag, manifest.digest, there.digest if there else "", looked=True)
+        return await self._consent.take(question, journey.lease) is Answer.GRANTED

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
-from time import monotonic
 
 from sync.oci.client import Client
 from sync.oci.errors import Cancelled, NotFound, OciError
 from sync.registries import OnlyByDigest, Registry
+from sync.replication.consent import Consent, Question
 from sync.replication.events import Event, Kept, Outcome, ResourceDone
 from sync.replication.faults import failure
 from sync.replication.lease import Lease
@@ -16,8 +16,6 @@ from sync.replication.work import RepositoryWork
 
 # Of a repository with more tags nobody looks which of them have a digest.
 MOST_TAGS = 2000
-# What the tags of the target stand for is asked again after so long.
-FRESH_SECONDS = 30.0
 MAX_DEPTH = 8
 TRIES = 3
 
@@ -25,12 +23,16 @@ TRIES = 3
 class Removals:
     """For one run."""
 
-    def __init__(self, source: Client, target: Registry, tell: Callable[[Event], None]) -> None:
+    def __init__(
+        self, source: Client, target: Registry, tell: Callable[[Event], None], consent: Consent | None = None
+    ) -> None:
+        """consent: asked before a tag is deleted; None where nobody else writes."""
+        self._consent = consent
         self._source = source
         self._target = target
         self._tell = tell
 
-    def remove(self, work: RepositoryWork, target_name: str, ends: Callable[[], bool]) -> bool:
+    async def remove(self, work: RepositoryWork, target_name: str, ends: Callable[[], bool]) -> bool:
         """Deletes what the work names, one by one; False when the run ends before all is done. Raises OciError."""
         with taking_names(f"compare {work.name}"):
             self._be_sure_of_absence(work.name)
@@ -39,7 +41,7 @@ class Removals:
             if ends():
                 return False
             try:
-                event = self._remove_surely(work, target_name, tag, digest, holders)
+                event = await self._remove_alone(work, target_name, tag, digest, holders)
             except Exception as error:  # noqa: BLE001 - see failure
                 failed = failure(error, f"delete {target_name}:{tag}")
                 if isinstance(failed, Cancelled):
@@ -55,6 +57,12 @@ class Removals:
         except NotFound as error:
             if error.code != "NAME_UNKNOWN":
                 raise
+
+    async def _remove_alone(self, work: RepositoryWork, name: str, tag: str, digest: str, holders: "_Holders") -> Event:
+        """Nobody else of us writes the tag meanwhile."""
+        if self._consent is not None:
+            await self._consent.take(Question(work.name, name, tag, "", digest), work.lease)
+        return self._remove_surely(work, name, tag, digest, holders)
 
     def _remove_surely(self, work: RepositoryWork, name: str, tag: str, digest: str, holders: "_Holders") -> Event:
         """Looks again before each deletion is sent again."""
@@ -73,11 +81,16 @@ class Removals:
             self._delete(work, name, tag, digest, holders)
         return ResourceDone(work.name, tag, Outcome.REMOVED, digest, digest if there else "")
 
+    def _surely_going(self, work: RepositoryWork, digest: str) -> set[str]:
+        """Of the tags that are to go with the digest those that the source does not have again."""
+        going = work.doomed.get(digest, frozenset())
+        return {tag for tag in going if self._source.head_manifest(work.name, tag) is None}
+
     def _delete(self, work: RepositoryWork, name: str, tag: str, digest: str, holders: "_Holders") -> None:
         try:
             self._target.delete_tag(name, tag, _once(work.lease))
         except OnlyByDigest:
-            others = holders.of(digest) - work.doomed.get(digest, frozenset())
+            others = holders.of(digest) - self._surely_going(work, digest)
             if others:
                 raise _shared(name, others) from None
             self._target.client.delete_manifest(name, digest, _once(work.lease))
@@ -118,17 +131,14 @@ class _Holders:
     def __init__(self, target: Registry, repository: str) -> None:
         self._client = target.client
         self._repository = repository
-        self._by_digest: dict[str, set[str]] = {}
-        self._at = float("-inf")
 
     def of(self, digest: str) -> set[str]:
         """Raises OciError when not all of them can be known."""
-        if monotonic() - self._at > FRESH_SECONDS:
-            self._at, self._by_digest = monotonic(), {}
-            for tag in self._tags():
-                for held in self._below(tag):
-                    self._by_digest.setdefault(held, set()).add(tag)
-        return self._by_digest.get(digest, set())
+        by_digest: dict[str, set[str]] = {}
+        for tag in self._tags():
+            for held in self._below(tag):
+                by_digest.setdefault(held, set()).add(tag)
+        return by_digest.get(digest, set())
 
     def _tags(self) -> list[str]:
         tags = list(islice(self._client.tags(self._repository), MOST_TAGS + 1))

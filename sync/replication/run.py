@@ -86,7 +86,7 @@ class Replication:
             overwrite=spec.overwrite,
             consent=self._consent,
         )
-        self._removals = Removals(source.client, target, self._tell)
+        self._removals = Removals(source.client, target, self._tell, self._consent)
         self._resources = Resources(self._graph, source.client, target, spec, transfer, self._tell)
 
     def drain(self) -> None:
@@ -183,7 +183,7 @@ class Replication:
 
     async def _remove(self, work: RepositoryWork) -> bool:
         ends = partial(self._ends, work)
-        return self._removals.remove(work, self._spec.target_repository(work.name), ends)
+        return await self._removals.remove(work, self._spec.target_repository(work.name), ends)
 
     async def _open(self, work: RepositoryWork) -> tuple[Opened, list[str]]:
         """Lists both sides at the same time, as far as it helps; the tags to bring."""

@@ -21,8 +21,6 @@ MAX_DEPTH = 8
 # A copy that took longer looks once more for a tag that must not be overwritten.
 LOOK_AGAIN_SECONDS = 5.0
 MAX_MANIFESTS = 2000
-# Until a tag that another task is writing is asked for again.
-BUSY_SECONDS = 0.3
 
 
 class TagTaken(Exception):
@@ -64,7 +62,9 @@ class Transfer:
         self._blobs = Blobs(graph, source, target, whereabouts, same_instance=same_instance)
         self._with_referrers = with_referrers
         self._overwrite = overwrite
-        self._referrers = Referrers(graph, source, target, overwrite=overwrite, bring=self._bring_manifest)
+        self._referrers = Referrers(
+            graph, source, target, overwrite=overwrite, bring=self._bring_manifest, consent=consent
+        )
         # No two write the same manifest into the same repository at once: registries answer wrongly while two do.
         self._children = Once(graph)
         self._turns = Gates(graph)
@@ -88,18 +88,17 @@ class Transfer:
 
     async def _take_tag(self, consent: Consent, journey: Journey, decision: Decision) -> None:
         """The tag is ours to write, and holds what it held when we were told so."""
-        there = decision.target_digest
+        names = journey.source_repository, journey.target_repository
+        there, looked = decision.target_digest, None
         while True:
-            asked = (journey.source_repository, journey.target_repository, decision.tag, decision.digest, there)
-            answer = await consent.ask(Question(*asked))
+            answer = await consent.take(Question(*names, decision.tag, decision.digest, there, looked), journey.lease)
             if answer is Answer.SUPERSEDED:
                 raise Superseded(there)
-            if answer is Answer.BUSY:
-                await self._graph.sleep(BUSY_SECONDS)
-                journey.check_lease()
-                continue
             found = self._look_again(journey, decision)
-            if found in (there, decision.digest):
+            if answer is Answer.LOOK_AGAIN:
+                now = self._source.head_manifest(journey.source_repository, decision.tag)
+                looked = now is not None and now.digest == decision.digest
+            elif found in (there, decision.digest):
                 return
             there = found
 

@@ -24,7 +24,11 @@ def save_instance(instance: Instance, password: str | None) -> None:
         instance.password_set_at = timezone.now() if password else None
     instance.next_poll_at = None
     instance.checked_at, instance.healthy, instance.health_reason, instance.latency_ms = None, None, "", None
+    moved = Instance.objects.filter(pk=instance.pk).exclude(url=instance.url).exists()
     instance.save()
+    if moved:
+        # Another registry: what its tags held before says nothing of them.
+        instance.origins.all().delete()
     # What waits for it tries at once whether the change has helped.
     outages.came_back(instance)
 

@@ -7,6 +7,7 @@ from django.db.models import Min, Q
 from django.utils import timezone
 
 from sync.models import OPEN, Lag, SyncRule, SyncTask, Trigger
+from sync.services import removals
 
 KEPT = timedelta(days=1)
 # Figures are this old at most; those of a rule that nothing arrives for fall out of the day in time, too.
@@ -51,6 +52,8 @@ def _percentile(ordered: list[float], percent: int) -> float | None:
 def oldest_waiting(rules: Iterable[int]) -> dict[int, datetime]:
     """By rule: when the oldest push was told that has not arrived."""
     waiting = SyncTask.objects.filter(rule__in=rules, trigger=Trigger.PUSH, status__in=OPEN)
+    # What has arrived and only asks about deletions is no push on its way.
+    waiting = waiting.exclude(pk__in=removals.asks(waiting).values("pk"))
     return dict(waiting.order_by().values("rule").annotate(at=Min("notified_at")).values_list("rule", "at"))
 
 

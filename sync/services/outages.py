@@ -29,7 +29,7 @@ def may_ask(instance: Instance) -> bool:
 
 
 def went_down(instance: Instance, error: OciError) -> None:
-    """It did not answer: everything for it waits, after each try for half as long as it has been away."""
+    """It did not answer: everything for it waits, after each try for a quarter as long as it has been away."""
     now = timezone.now()
     Instance.objects.filter(pk=instance.pk, down_since=None).update(down_since=now)
     instance.refresh_from_db(fields=["down_since"])
@@ -52,7 +52,7 @@ def works(instance: Instance) -> None:
 def _next_try(instance: Instance) -> datetime:
     now = timezone.now()
     away = now - (instance.down_since or now)
-    return now + min(max(away / 2, FIRST_WAIT), LONGEST_WAIT)
+    return now + min(max(away / 4, FIRST_WAIT), LONGEST_WAIT)
 
 
 def not_asked_now(tasks: "QuerySet[SyncTask]") -> "QuerySet[SyncTask]":

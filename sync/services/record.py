@@ -9,7 +9,7 @@ from time import monotonic
 from django.conf import settings
 
 from sync.models import SyncTask, TaskPart, TaskRepository, Trigger
-from sync.replication.events import Event, RepositoryDone, ResourceDone, Tick
+from sync.replication.events import Event, Kept, RepositoryDone, ResourceDone, Tick
 from sync.replication.lease import Lease
 from sync.replication.work import RepositoryWork
 from sync.services import removals, writing
@@ -103,7 +103,7 @@ class Recorder:
             else:
                 self._got_through = self._got_through or isinstance(event, ResourceDone)
                 sheet.note(event)
-            if isinstance(event, ResourceDone) and self._umpire is not None and sheet is not None:
+            if isinstance(event, ResourceDone | Kept) and self._umpire is not None and sheet is not None:
                 self._umpire.done(sheet.repository.target_name, event.tag)
         if monotonic() - self._flushed_at >= FLUSH_SECONDS:
             self.flush()

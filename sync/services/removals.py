@@ -173,6 +173,8 @@ def doomed(repository: TaskRepository) -> dict[str, str]:
 
 def settled(task: SyncTask, repository: TaskRepository, removed: Collection[str], others: Collection[str]) -> None:
     """In the transaction that writes what became of these tags."""
+    gone = Removal.objects.filter(repository=repository, tag__in=removed, taken=True)
+    for tag, digest in gone.values_list("tag", "digest"):
+        # What was brought under the tag since has another digest.
+        _brought(task).filter(repository=repository.target_name, tag=tag, digest=digest).delete()
     Removal.objects.filter(repository=repository, tag__in=[*removed, *others], taken=True).delete()
-    if removed:
-        _brought(task).filter(repository=repository.target_name, tag__in=removed).delete()

@@ -4,12 +4,13 @@ Both go through the one corridor, as quick tasks. Whoever comes first moves the 
 transaction: two schedulers start nothing twice. Times that were missed become one.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -18,6 +19,7 @@ from sync.models import Instance, SyncRule, Trigger
 from sync.services.trigger import open_task
 
 TIMES_SHOWN = 5
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,19 @@ def start_due() -> int:
     _plan(SyncRule.objects.filter(enabled=True, next_run_at=None).exclude(schedule=""), now)
     due = SyncRule.objects.filter(enabled=True, next_run_at__lte=now).exclude(schedule="").order_by("pk")
     polled = Instance.objects.filter(Q(next_poll_at=None) | Q(next_poll_at__lte=now), poll_minutes__gt=0).order_by("pk")
-    return sum(_start(rule, now) for rule in due) + sum(_poll(instance, now) for instance in polled)
+    started = sum(_guarded(partial(_start, rule, now), rule) for rule in due)
+    return started + sum(_guarded(partial(_poll, instance, now), instance) for instance in polled)
+
+
+def _guarded(start: Callable[[], int], what: SyncRule | Instance) -> int:
+    """A fault over one, or one that was deleted a moment ago, keeps nobody from starting the others."""
+    try:
+        return start()
+    except (DatabaseError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("%s was not started by its schedule", what)
+        return 0
 
 
 def next_run(rule: SyncRule, now: datetime | None = None) -> datetime | None:
@@ -68,7 +82,11 @@ def next_run(rule: SyncRule, now: datetime | None = None) -> datetime | None:
 def _plan(rules: Iterable[SyncRule], now: datetime) -> None:
     """Schedules that came to the database without a service."""
     for rule in rules:
-        SyncRule.objects.filter(pk=rule.pk, next_run_at=None).update(next_run_at=next_run(rule, now))
+        _guarded(partial(_plan_one, rule, now), rule)
+
+
+def _plan_one(rule: SyncRule, now: datetime) -> int:
+    return SyncRule.objects.filter(pk=rule.pk, next_run_at=None).update(next_run_at=next_run(rule, now))
 
 
 def _start(rule: SyncRule, now: datetime) -> int:

@@ -9,6 +9,7 @@ from django.template.defaultfilters import filesizeformat
 
 from sync.models import Delivery, LogLine, Notification, TaskPart, TaskRepository, TaskResource
 from sync.oci.errors import OciError
+from sync.oci.reference import digest_tags
 from sync.replication.events import BytesMoved, Event, Kept, LeftOut, Outcome, ResourceDone, TagsListed, Vanished
 from sync.replication.work import RepositoryWork
 from sync.services import claims, tasklog
@@ -161,7 +162,7 @@ class Sheet:
 
     def _note_removal(self, event: ResourceDone) -> None:
         self.say(tasklog.INFO, f"{event.tag}: {'deleted' if event.target_digest else 'was gone already'}.")
-        if event.target_digest and self.goes_on(event.tag):
+        if self.goes_on(event.tag):
             name, gone = self.repository.target_name, Notification.Action.DELETE
             self.onward.append(Notification(repository=name, tag=event.tag, action=gone, own=True))
 
@@ -170,9 +171,11 @@ class Sheet:
         told = self.pushed.get(row.tag, self.pushed.get(""))
         if told is not None:
             row.lag_seconds = max(0.0, time() - told)
-        if row.digest != row.target_digest and self.goes_on(row.tag):
+        if self.goes_on(row.tag):
+            # What came to an equal tag is what describes it: told as its registry would.
+            tag = row.tag if row.digest != row.target_digest else digest_tags(row.digest)[0]
             name = self.repository.target_name
-            self.onward.append(Notification(repository=name, tag=row.tag, digest=row.digest, own=True))
+            self.onward.append(Notification(repository=name, tag=tag, digest=row.digest, own=True))
 
     def _done(self, tag: str, outcome: str) -> None:
         """The tag leaves what remains and is counted, both in the next write."""

@@ -114,6 +114,8 @@ def _write_deliveries(task: SyncTask, deliveries: Sequence[Delivery]) -> None:
     rule_id, target_id = _locked_rule(task) if deliveries else (None, None)
     if rule_id is None or target_id is None:
         return
+    # In one order: another task of the rule may be writing the same.
+    deliveries = sorted(deliveries, key=lambda one: (one.repository, one.tag))
     for delivery in deliveries:
         delivery.rule_id, delivery.target_id = rule_id, target_id
     Delivery.objects.bulk_create(

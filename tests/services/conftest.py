@@ -50,3 +50,22 @@ def threads_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
     in_memory, described["NAME"] = described["NAME"], str(tmp_path / "db.sqlite3")
     yield
     described["NAME"] = in_memory
+
+
+@pytest.fixture
+def no_queue(monkeypatch):
+    monkeypatch.setattr("sync.queue.enqueue_task", lambda *job: True)
+    monkeypatch.setattr("sync.queue.enqueue_dispatch", lambda: True)
+
+
+@pytest.fixture
+def ring(guangzhou, frankfurt, namespace):
+    """Both ways, with overwriting."""
+    there = make_rule(guangzhou, frankfurt, name="there", source_namespace=namespace, overwrite=True)
+    back = make_rule(frankfurt, guangzhou, name="back", source_namespace=namespace, overwrite=True)
+    return there, back
+
+
+@pytest.fixture
+def web(namespace):
+    return f"{namespace}/web"

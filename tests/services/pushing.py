@@ -2,9 +2,10 @@
 
 import requests
 
-from sync.models import OPEN, Instance, Notification, SyncTask
+from sync.models import OPEN, Instance, Notification, SyncTask, Trigger
 from sync.services.dispatch import dispatch
 from sync.services.execute import run_slice
+from sync.services.trigger import open_task
 from tests.replication.support import push, some_image
 
 
@@ -43,3 +44,19 @@ def held(instance: Instance, repository: str, tag: str) -> str:
     kinds = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
     answer = requests.head(url, headers={"Accept": kinds}, timeout=10)
     return answer.headers["Docker-Content-Digest"] if answer.ok else ""
+
+
+def scheduled(rule):
+    """What a schedule starts."""
+    task = open_task(rule, Trigger.SCHEDULE, enqueue=False).task
+    while run_slice(task, seconds=float("inf"), patient=True):
+        pass
+    task.refresh_from_db()
+    return task
+
+
+def retag(instance, repository, digest, tag):
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    url = f"{instance.url}/v2/{repository}/manifests"
+    body = requests.get(f"{url}/{digest}", headers={"Accept": kind}, timeout=10).content
+    assert requests.put(f"{url}/{tag}", data=body, headers={"Content-Type": kind}, timeout=10).ok

@@ -361,5 +361,5 @@ def test_the_job_knows_no_secret(rule, valkey, monkeypatch):
     monkeypatch.undo()
     ended(rule)
     assert queue.enqueue_announcement(told(rule).pk)
-    (job,) = django_rq.get_queue("control").jobs
+    (job,) = django_rq.get_queue("default").jobs
     assert (job.func_name, job.args) == ("sync.jobs.announce", (told(rule).pk,))

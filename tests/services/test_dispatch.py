@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from sync.models import OPEN, Delivery, Notification, Status, SyncTask, TaskResource, Trigger
+from sync.models import OPEN, Delivery, Notification, Removal, Status, SyncTask, TaskRepository, TaskResource, Trigger
 from sync.services import lag
 from sync.services.configure import delete_rule, switch_rule
 from sync.services.dispatch import dispatch
@@ -252,4 +252,28 @@ def test_a_fault_over_one_rule_takes_nothing_from_the_others(guangzhou, frankfur
     monkeypatch.setattr("sync.services.dispatch.join_push", fall)
     tell(guangzhou, "prod/web", "v1")
     assert dispatch() == 1
-    assert [task.rule_name for task in SyncTask.objects.all()] == ["good"]
+    tasks = {task.rule_name: task.selection for task in SyncTask.objects.all()}
+    assert tasks["bad"] == []  # it looks at everything instead
+    assert [one["tag"] for one in tasks["good"]] == ["v1"]
+
+
+def test_a_signature_of_what_the_rule_leaves_out_starts_nothing(guangzhou, frankfurt, namespace):
+    make_rule(guangzhou, frankfurt, source_namespace=namespace, tags="v.*")
+    push(guangzhou.url, f"{namespace}/web", "v1", some_image())  # older than the rule: nobody told of it
+    dev = push(guangzhou.url, f"{namespace}/web", "dev", some_image())
+    tell(guangzhou, f"{namespace}/web", "dev", dev.digest)
+    for digest in (dev.digest, f"sha256:{'1' * 64}"):
+        tell(guangzhou, f"{namespace}/web", f"{digest.replace(':', '-')}.sig", f"sha256:{'2' * 64}")
+    settle()
+    assert not SyncTask.objects.exists()
+
+
+def test_a_task_that_asks_about_deletions_has_no_push_on_its_way(rule):
+    told_at = timezone.now() - timedelta(hours=5)
+    with transaction.atomic():
+        task = join_push(rule, {("prod/web", "v1"): told_at.timestamp()}).task
+    assert rule.pk in lag.oldest_waiting([rule.pk])
+    task.parts.all().delete()
+    repository = TaskRepository.objects.create(task=task, name="prod/web", target_name="prod/web")
+    Removal.objects.create(task=task, repository=repository, tag="v1", digest="d")
+    assert lag.oldest_waiting([rule.pk]) == {}

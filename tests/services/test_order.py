@@ -4,48 +4,18 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-import requests
 
-from sync.models import Notification, Status, SyncTask, TagLock, TagOrigin, Trigger
+from sync.models import Notification, Status, SyncTask, TagLock, TagOrigin
 from sync.replication.consent import Answer, Question
 from sync.services import claims
 from sync.services.dispatch import dispatch
 from sync.services.execute import run_slice
 from sync.services.order import Umpire, forget_abandoned_locks, is_contested
-from sync.services.trigger import open_task
 from tests.replication.support import push, some_image
-from tests.services.pushing import held, push_there, settle, tell
+from tests.services.pushing import held, push_there, retag, scheduled, settle, tell
 from tests.services.support import claim_one, make_instance, make_rule, run, task_with_rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_backoff", "no_queue")]
-
-
-@pytest.fixture
-def no_queue(monkeypatch):
-    monkeypatch.setattr("sync.queue.enqueue_task", lambda *job: True)
-    monkeypatch.setattr("sync.queue.enqueue_dispatch", lambda: True)
-
-
-@pytest.fixture
-def ring(guangzhou, frankfurt, namespace):
-    """Both ways, with overwriting."""
-    there = make_rule(guangzhou, frankfurt, name="there", source_namespace=namespace, overwrite=True)
-    back = make_rule(frankfurt, guangzhou, name="back", source_namespace=namespace, overwrite=True)
-    return there, back
-
-
-@pytest.fixture
-def web(namespace):
-    return f"{namespace}/web"
-
-
-def scheduled(rule):
-    """What a schedule starts."""
-    task = open_task(rule, Trigger.SCHEDULE, enqueue=False).task
-    while run_slice(task, seconds=float("inf"), patient=True):
-        pass
-    task.refresh_from_db()
-    return task
 
 
 @pytest.mark.usefixtures("ring")
@@ -83,13 +53,6 @@ def test_what_was_pushed_again_is_the_newest_again(guangzhou, frankfurt, web):
     tell(frankfurt, web, "v1", older)
     settle()
     assert held(guangzhou, web, "v1") == held(frankfurt, web, "v1") == older
-
-
-def retag(instance, repository, digest, tag):
-    kind = "application/vnd.oci.image.manifest.v1+json"
-    url = f"{instance.url}/v2/{repository}/manifests"
-    body = requests.get(f"{url}/{digest}", headers={"Accept": kind}, timeout=10).content
-    assert requests.put(f"{url}/{tag}", data=body, headers={"Content-Type": kind}, timeout=10).ok
 
 
 @pytest.mark.usefixtures("ring")

@@ -15,12 +15,6 @@ from tests.services.support import in_threads, make_instance, make_rule
 ROUNDS = 3
 
 
-@pytest.fixture
-def no_queue(monkeypatch):
-    monkeypatch.setattr("sync.queue.enqueue_task", lambda *job: True)
-    monkeypatch.setattr("sync.queue.enqueue_dispatch", lambda: True)
-
-
 @pytest.mark.usefixtures("threads_database", "no_queue", "quick_backoff")
 def test_pushes_on_both_sides_at_once_end_with_the_same_digest(source, target, namespace):
     (sides,) = in_threads([partial(_ring, source, target, namespace)])

@@ -29,11 +29,6 @@ def no_queue(monkeypatch):
 
 
 @pytest.fixture
-def web(namespace):
-    return f"{namespace}/web"
-
-
-@pytest.fixture
 def deleting(guangzhou, frankfurt, namespace, web):
     """A rule that deletes up to half of what it brought, and has brought six tags."""
     rule = make_rule(guangzhou, frankfurt, source_namespace=namespace, delete_removed=True, removal_share=50)
@@ -358,3 +353,21 @@ def test_a_chain_deletes_on(deleting, guangzhou, frankfurt, web, namespace):
     tell(guangzhou, web, "v1", action=Notification.Action.DELETE)
     settle()
     assert "v1" not in tags_of(guangzhou, f"{further}/web")
+
+
+def test_what_is_in_the_source_again_does_not_go_with_another_tag_of_its_digest(deleting, guangzhou, frankfurt, web):
+    alias(guangzhou, web, "v1", "again")
+    run(deleting)
+    digest = held(guangzhou, web, "v1")
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    url = f"{guangzhou.url}/v2/{web}/manifests"
+    image = requests.get(f"{url}/v1", headers={"Accept": kind}, timeout=10).content
+    delete(guangzhou, web, "v1", "v2", "v3")
+    task = open_here(deleting)
+    run_until_asked(task)
+    assert removals.is_asking(task)
+    assert requests.put(f"{url}/again", data=image, headers={"Content-Type": kind}, timeout=10).ok
+    assert answer_removals(task, delete=True, actor="chen")
+    run_until_asked(task)
+    assert held(guangzhou, web, "again") == held(frankfurt, web, "again") == digest
+    assert "again would go with it" in TaskResource.objects.get(outcome=FAILED).reason

@@ -159,3 +159,14 @@ def test_two_schedulers_start_nothing_twice(monkeypatch):
     in_threads([prepare])
     assert sum(in_threads([schedules.start_due] * 3)) == 5
     assert in_threads([partial(SyncTask.objects.count)]) == [5]
+
+
+@pytest.mark.django_db
+def test_a_schedule_that_makes_no_sense_any_more_stops_no_other(prod, guangzhou, frankfurt):
+    bad = make_rule(
+        guangzhou, frankfurt, name="bad", source_namespace="b", schedule="0 3 * * *", schedule_zone="Mars/X"
+    )
+    due(bad, LONG_AGO)
+    due(prod)
+    assert schedules.start_due() == 1
+    assert [task.rule for task in SyncTask.objects.all()] == [prod]

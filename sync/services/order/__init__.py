@@ -7,7 +7,7 @@ it is written: the registry's notification of it is an echo, whenever it comes.
 
 from sync.services.order.echoes import note_pushes
 from sync.services.order.locks import forget_abandoned as forget_abandoned_locks
-from sync.services.order.places import Places, TagKey, known_places, newest
+from sync.services.order.places import Places, TagKey, known_of, newest
 from sync.services.order.umpire import Umpire, is_contested
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "Umpire",
     "forget_abandoned_locks",
     "is_contested",
-    "known_places",
+    "known_of",
     "newest",
     "note_pushes",
 ]

@@ -1,40 +1,33 @@
 """Telling pushes from what the console wrote itself."""
 
 from collections.abc import Sequence
-from datetime import timedelta
-
-from django.utils import timezone
 
 from sync.models import Notification, TagOrigin
-from sync.services.order.places import TagKey, among, known_places, newest, note, origin
-
-AWAITED = timedelta(hours=1)
+from sync.services.order.places import UNSEEN, TagKey, awaits_echo, known_of, newest, note, origin
 
 
 def note_pushes(notifications: Sequence[Notification]) -> None:
-    """Gives pushes their place, in the caller's transaction, and marks those that are echoes of our own writing."""
-    told = [one for one in notifications if one.action == Notification.Action.PUSH and one.tag and one.digest]
-    keys = {key_of(one) for one in told}
-    awaited, places = _awaited(keys), known_places(keys)
+    """Gives pushes their place, in the caller's transaction, and marks those that are echoes of our own writing.
+
+    What was told without a digest, or of one that the tag has held before, may be a late echo as well: whoever looks at
+    the tag next knows.
+    """
+    told = [one for one in notifications if one.action == Notification.Action.PUSH and one.tag and not one.own]
+    places = known_of({_key_of(one) for one in told}).places
     noted: list[TagOrigin] = []
     for one in told:
-        key = key_of(one)
-        if one.own:
-            continue
-        if (written := awaited.pop((key, one.digest), None)) is not None:
-            one.echo = written.echoed = True
-            noted.append(written)
-        elif newest(places, key)[0] != one.digest:
-            places.setdefault(key, {})[one.digest] = one.pk
-            noted.append(origin(key, one.digest, one.pk))
+        held = places.setdefault(_key_of(one), {})
+        known, last = held.get(one.digest), newest(places, _key_of(one))
+        if known is not None and awaits_echo(known):
+            one.echo = known.echoed = True
+            noted.append(known)
+        elif not one.digest or (known is not None and known is not last):
+            noted.append(origin(_key_of(one), UNSEEN + one.digest, one.pk))
+        elif known is None:
+            held[one.digest] = origin(_key_of(one), one.digest, one.pk)
+            noted.append(held[one.digest])
     note(noted)
 
 
-def key_of(notification: Notification) -> TagKey:
+def _key_of(notification: Notification) -> TagKey:
     return TagKey(notification.instance_id, notification.repository, notification.tag)
-
-
-def _awaited(keys: set[TagKey]) -> dict[tuple[TagKey, str], TagOrigin]:
-    """What we wrote to these tags and heard no echo of; one that comes late is taken for a push, which does no harm."""
-    rows = TagOrigin.objects.filter(among(keys), written=True, echoed=False, at__gte=timezone.now() - AWAITED)
-    return {(TagKey(row.instance_id, row.repository, row.tag), row.digest): row for row in rows}

@@ -20,6 +20,12 @@ def take(keys: Collection[TagKey], claim: str) -> set[TagKey]:
     return {_key(lock) for lock in free} & set(keys)
 
 
+def is_taken(key: TagKey, claim: str) -> bool:
+    """Whether somebody else is writing the tag."""
+    others = TagLock.objects.filter(**key._asdict()).exclude(claim=claim)
+    return others.filter(Exists(TaskPart.objects.filter(claim=OuterRef("claim")))).exists()
+
+
 def release(keys: Collection[TagKey], claim: str) -> None:
     """What became of these tags is written down, in the same transaction."""
     if keys:
