@@ -96,7 +96,7 @@ def test_a_theme_can_be_chosen_without_script(page: Page, browser: Browser, cons
     plain.get_by_role("button", name="Light").click()
     expect(plain.locator("html")).to_have_attribute("data-theme", "light")
     plain.get_by_role("button", name="System").click()
-    plain.get_by_label("Where is it? Image or chart reference").fill("prod/web/nginx:latest")
+    plain.get_by_label("Where is an image or chart?").fill("prod/web/nginx:latest")
     plain.keyboard.press("Enter")
     expect(plain.get_by_role("heading", level=2).first).to_have_text("prod/web/nginx:latest")
     context.close()
