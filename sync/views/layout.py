@@ -91,8 +91,7 @@ class Layout:
         page = match.url_name if match and match.url_name in OF_EACH_INSTANCE else "rules"
         failing = runs.failing_now()
         return [
-            Choice(instance, reverse(page, args=[instance.name]), failing[instance.pk])
-            for instance in self.instances
+            Choice(instance, reverse(page, args=[instance.name]), failing[instance.pk]) for instance in self.instances
         ]
 
     @property

@@ -88,8 +88,8 @@ def test_help_is_in_the_same_place_of_every_page_that_has_a_header(pages):
 
 def test_waiting_is_said_by_one_component():
     folder = Path(settings.BASE_DIR) / "templates"
-    own = {path.name for path in folder.rglob("*.html") if 'class="busy' in path.read_text()}
-    assert own - {"_busy.html"} <= {"_form.html", "_check_now.html"}
+    own = {str(path.relative_to(folder)) for path in folder.rglob("*.html") if 'class="busy' in path.read_text()}
+    assert own <= {"parts/_busy.html", "rules/_form.html", "rules/_check_now.html"}
 
 
 def test_every_control_has_a_label(pages):
