@@ -35,7 +35,7 @@ def test_it_leads_to_where_one_goes_on_and_marks_no_other_page_as_current(consol
     page = console.get("/help/").content.decode()
     links = [attributes(link) for link in elements(page, "a")]
     assert {"/where/", "/instances/", "/preferences/"} <= {link["href"] for link in links}
-    assert [link["href"] for link in links if "aria-current" in link] == ["/help/"]
+    assert [link["href"] for link in links if link.get("aria-current") == "page"] == ["/help/"]
 
 
 def test_it_is_for_who_is_signed_in(db):
