@@ -63,7 +63,7 @@ def test_create_sync_open_a_failure_retry_configure_switch_and_delete(page: Page
         press(page, page.get_by_role("link", name="Configuration"))
         write(page, "Description (optional)", "by keyboard alone")
         press(page, page.get_by_role("button", name="OK"))
-        expect(page.get_by_text("is saved")).to_be_visible()
+        expect(page.locator("#toasts").get_by_text("is saved")).to_be_visible()
 
         press(page, row.get_by_role("switch"), " ")
         expect(row.get_by_role("switch")).to_have_attribute("aria-checked", "false")

@@ -142,4 +142,4 @@ def test_what_was_done_is_said_in_view(page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 300})
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
     page.evaluate("tell('Not done.')")
-    expect(page.get_by_text("Not done.")).to_be_in_viewport(ratio=1)
+    expect(page.locator("#toasts").get_by_text("Not done.")).to_be_in_viewport(ratio=1)
