@@ -46,17 +46,31 @@ document.addEventListener("htmx:historyRestore", () => {
   for (const field of document.querySelectorAll(".toolbar [name]")) field.value = query.get(field.name) ?? "";
 });
 
-// The field that filters the instances; it needs this script, and is shown by it.
-for (const field of document.querySelectorAll("[data-filter]")) {
-  field.hidden = false;
-  field.addEventListener("input", () => {
-    const wanted = field.value.trim().toLowerCase();
-    for (const choice of field.parentElement.querySelectorAll("li")) {
-      choice.hidden = !choice.textContent.toLowerCase().includes(wanted);
-    }
-  });
-  field.closest("details").addEventListener("toggle", (event) => event.target.open && field.focus());
-}
+// The instances are links; with this script they are a list box, with a field to filter it when it is long.
+const options = (list) => [...list.querySelectorAll("li:not([hidden]) a")];
+
+document.addEventListener("toggle", ({ target }) => {
+  if (!target.matches?.(".switcher[open]")) return;
+  Object.assign(target.querySelector("ul"), { role: "listbox", ariaLabel: "Instances" });
+  for (const link of options(target)) {
+    link.parentElement.role = "none";
+    Object.assign(link, { role: "option", tabIndex: -1, ariaSelected: String(link.hasAttribute("aria-current")) });
+  }
+  const field = target.querySelector("[data-filter]");
+  if (field) field.hidden = false;
+  (field ?? target.querySelector("li a[aria-current]") ?? options(target)[0]).focus();
+}, true);
+
+document.addEventListener("input", ({ target }) => {
+  if (!target.matches("[data-filter]")) return;
+  const wanted = target.value.trim().toLowerCase();
+  for (const choice of target.parentElement.querySelectorAll("li")) {
+    choice.hidden = !choice.textContent.toLowerCase().includes(wanted);
+  }
+  const count = options(target.parentElement).length;
+  byId("announcer").textContent = `${count} instance${count === 1 ? "" : "s"}`;
+  target.parentElement.querySelector("[data-none]").hidden = count > 0;
+});
 
 document.addEventListener("htmx:load", (event) => {
   localize(event.detail.elt);
@@ -113,16 +127,32 @@ document.addEventListener("focusout", (event) => {
   if (popover && !popover.contains(event.relatedTarget)) popover.open = false;
 });
 
-// Up and down among the instances.
+// Arrows in what has opened. The field of the switcher stands above its first choice.
 document.addEventListener("keydown", (event) => {
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  const choices = step && event.target.closest("details[data-popover][open]");
-  if (!choices) return;
-  const links = [...choices.querySelectorAll("li:not([hidden]) a")];
-  const at = links.indexOf(document.activeElement) + step;
-  links[Math.min(Math.max(at, 0), links.length - 1)]?.focus();
+  const popover = event.target.closest("details[data-popover][open]");
+  if (!popover || event.ctrlKey || event.metaKey || event.altKey) return;
+  const stops = [...popover.querySelectorAll("[data-filter]"), ...options(popover)];
+  const at = stops.indexOf(document.activeElement);
+  const [first, last] = event.target.matches("input") ? [] : [stops.findIndex((stop) => stop.matches("a")), stops.length - 1];
+  const next = { ArrowDown: Math.min(at + 1, stops.length - 1), ArrowUp: Math.max(at - 1, 0), Home: first, End: last }[event.key];
+  if (next !== undefined) stops[next]?.focus();
+  else if (!popover.matches(".switcher") || !choose(event, options(popover))) return;
   event.preventDefault();
 });
+
+// Enter in the field takes the first choice that is left. Letters go to the field, or without one to the names they begin.
+let typed = { text: "", at: 0 };
+function choose(event, links) {
+  const [field, key] = [links[0]?.closest(".choices").querySelector("[data-filter]"), event.key];
+  if (event.target === field) return key === "Enter" && (links[0]?.click(), true);
+  if (key === " " && event.target.matches("a")) return event.target.click(), true;
+  if (key.length > 1 || key === " ") return false;
+  if (field) return field.focus(), false;
+  const again = event.timeStamp - typed.at < 700;
+  typed = { text: (again ? typed.text : "") + key.toLowerCase(), at: event.timeStamp };
+  links.find((link) => link.textContent.trim().toLowerCase().startsWith(typed.text))?.focus();
+  return true;
+}
 
 // Theme and shortcuts change where they are chosen; the next page comes with them.
 document.addEventListener("preferences", (event) => {
@@ -149,7 +179,7 @@ function neighbour(step) {
 }
 
 document.addEventListener("keydown", (event) => {
-  const busy = event.target.closest("input, select, textarea, [contenteditable]") || byId("dialog")?.open;
+  const busy = event.target.closest("input, select, textarea, [contenteditable], .switcher[open]") || byId("dialog")?.open;
   if (!document.body.hasAttribute("data-shortcuts") || busy || event.ctrlKey || event.metaKey || event.altKey) return;
   const row = { j: 1, k: -1 }[event.key];
   const found = row ? neighbour(row) : keyed(event.key);
@@ -282,9 +312,39 @@ document.addEventListener("click", (event) => {
 function tell(words) {
   const toast = document.createElement("p");
   toast.className = "toast error";
-  toast.textContent = words;
+  toast.append(Object.assign(document.createElement("span"), { textContent: words }));
+  const close = document.createElement("button");
+  Object.assign(close, { type: "button", className: "button quiet", textContent: "Close" });
+  close.dataset.dismiss = "";
+  toast.append(close);
   byId("toasts")?.replaceChildren(toast);
+  announce();
 }
+
+// What was done is told aloud once, and leaves after some seconds in which nobody is at it; errors and warnings stay until closed.
+const age = new WeakMap();
+function announce() {
+  const told = [...document.querySelectorAll("#toasts .toast span")].map((words) => words.textContent).join(" ");
+  if (told) byId("announcer").textContent = told;
+}
+document.addEventListener("DOMContentLoaded", announce);
+document.addEventListener("htmx:oobAfterSwap", (event) => event.detail.target.id === "toasts" && announce());
+
+setInterval(() => {
+  for (const toast of document.querySelectorAll("#toasts .toast:not(.error, .warning)")) {
+    const kept = document.hidden || toast.matches(":hover, :focus-within");
+    age.set(toast, kept ? 0 : (age.get(toast) ?? 0) + 1);
+    toast.classList.toggle("leaving", age.get(toast) >= 8);
+    if (age.get(toast) > 8) toast.remove();
+  }
+}, 1000);
+
+document.addEventListener("click", (event) => {
+  const toast = event.target.closest("[data-dismiss]")?.closest(".toast");
+  if (!toast) return;
+  toast.remove();
+  byId("main").focus({ preventScroll: true });
+});
 
 for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(name, (event) => {

@@ -5,6 +5,7 @@ from django.urls import path
 from sync.views import (
     check,
     health,
+    help,
     hook_secret,
     hooks,
     instances,
@@ -29,6 +30,7 @@ urlpatterns = [
     path("readyz", health.ready, name="readyz"),
     path("metrics", metrics.metrics, name="metrics"),
     path("schedule-times/", rules.schedule_times, name="schedule-times"),
+    path("help/", help.help_page, name="help"),
     path("preferences/", preferences.preferences, name="preferences"),
     path("instances/", instances.instance_list, name="instances"),
     path("instances/new/", instances.instance_new, name="instance-new"),

@@ -9,10 +9,6 @@ from django.views.generic import RedirectView
 
 from sync.views.where import where_for_staff
 
-admin.site.site_header = "tcrconsole admin site"
-admin.site.site_title = "tcrconsole"
-admin.site.index_title = "Instances, rules and tasks"
-
 urlpatterns = [
     path("admin/where/", admin.site.admin_view(where_for_staff), name="admin-where"),
     path("admin/", admin.site.urls),

@@ -3,7 +3,7 @@
 from functools import partial
 
 from django.db import transaction
-from django.db.models import ProtectedError
+from django.db.models import ProtectedError, Q
 from django.utils import timezone
 
 from sync.models import OPEN, Instance, SyncRule, SyncTask, Trigger
@@ -11,6 +11,8 @@ from sync.services import outages
 from sync.services.execute import finish
 from sync.services.schedules import next_run
 from sync.services.trigger import ask_to_stop, open_task
+
+RULES_NAMED = 20
 
 
 class InUse(Exception):
@@ -38,10 +40,17 @@ def delete_instance(instance: Instance) -> None:
     try:
         instance.delete()
     except ProtectedError as error:
-        rules = sorted(str(rule) for rule in error.protected_objects)
-        raise InUse(
-            f"Rules use {instance.name}: {', '.join(rules)}. Delete them, or give them another instance."
-        ) from None
+        raise InUse(users_of(instance)) from error
+
+
+def users_of(instance: Instance) -> str:
+    """Why the instance cannot be deleted now: the rules that use it, by name. Empty when it can."""
+    found = SyncRule.objects.filter(Q(source=instance) | Q(target=instance)).select_related("source")
+    rules = [str(rule) for rule in found.order_by("source__name", "name")[: RULES_NAMED + 1]]
+    if not rules:
+        return ""
+    named = ", ".join(rules[:RULES_NAMED]) + (" and more" if len(rules) > RULES_NAMED else "")
+    return f"Rules use {instance.name}: {named}. Delete them, or give them another instance."
 
 
 def save_rule(rule: SyncRule, *, actor: str = "", sync_now: bool = False) -> SyncTask | None:

@@ -3,10 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from django.core.cache import cache
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from sync.models import Status, SyncRule, SyncTask
 
+# How long what is counted for every page is taken as known.
+FAILING_SECONDS = 15
 # A rule is failing when its newest task ended like this.
 FAILED = (Status.FAILED, Status.PARTIAL)
 
@@ -30,6 +33,11 @@ def failing_by_instance() -> Counter[int]:
     """How many rules of each source are failing, by the instance's key."""
     found = failing(SyncRule.objects.order_by()).values("source").annotate(rules=Count("pk"))
     return Counter(dict(found.values_list("source", "rules")))
+
+
+def failing_now() -> Counter[int]:
+    """The same, as of some seconds ago: for what every page and every poll shows."""
+    return cache.get_or_set("failing_rules", failing_by_instance, FAILING_SECONDS) or Counter()
 
 
 def _newest(field: str) -> Subquery:

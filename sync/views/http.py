@@ -73,6 +73,7 @@ class Live:
 
     seconds: until then, None when nothing changes any more. announce: told to who filters or turns pages; spoken: told
     by polls. brief: the body without what the reader has, if it is not all. swap: how htmx puts it in.
+    failing: how many rules of the instance are, beside them in the navigation.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Live:
     seconds: int | None
     mark: str
     announce: str
+    failing: str
     spoken: str = ""
     brief: str = ""
     swap: str = "outerHTML"
@@ -121,13 +123,14 @@ def live_part(
 ) -> Live:
     """brief: the context in which the template leaves out what the reader has; None when that is nothing."""
     body = render_to_string(part, context, request)
-    mark = hashlib.sha256(f"{seconds} {body}".encode()).hexdigest()[:16]
+    failing = render_to_string("parts/_failing.html", {}, request)
+    mark = hashlib.sha256(f"{seconds} {failing} {body}".encode()).hexdigest()[:16]
     query = request.GET.copy()
     for name, value in {**(known or {}), "seen": mark}.items():
         query[name] = value
     url = f"{request.path}?{query.urlencode()}"
     short = render_to_string(part, brief, request) if brief else ""
-    return Live(live_id, body, url, seconds, mark, announce, spoken, short, swap)
+    return Live(live_id, body, url, seconds, mark, announce, failing, spoken, short, swap)
 
 
 def live_answer(request: Request, live: Live) -> HttpResponse:
@@ -135,7 +138,7 @@ def live_answer(request: Request, live: Live) -> HttpResponse:
     seen = request.GET.get("seen")
     if seen == live.mark:
         return HttpResponse(status=204)
-    told = {"announce": live.spoken if seen else live.announce, "body": live.brief if seen else ""}
+    told = {"announce": live.spoken if seen else live.announce, "body": live.brief if seen else "", "polled": True}
     return render(request, "parts/_live.html", {"live": live, **told})
 
 

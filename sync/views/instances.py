@@ -126,19 +126,17 @@ def instance_test(request: Request) -> HttpResponse:
 
 
 def instance_delete(request: Request, name: str) -> HttpResponse:
-    """GET asks, POST deletes; refused with the names of the rules while any uses the instance."""
+    """GET asks, POST deletes; both refuse with the names of the rules while any uses the instance."""
     instance = access.get_instance_or_404(request.user, name)
-    problem = ""
-    if request.method == "POST":
-        try:
-            configure.delete_instance(instance)
-        except configure.InUse as refusal:
-            problem = str(refusal)
-        else:
-            return saved(request, reverse("instances"), f"Instance {name} is deleted.")
-    return _ask_to_delete(request, instance, problem)
+    if request.method != "POST":
+        return _ask_to_delete(request, instance, configure.users_of(instance))
+    try:
+        configure.delete_instance(instance)
+    except configure.InUse as refusal:
+        return _ask_to_delete(request, instance, str(refusal), status=422)
+    return saved(request, reverse("instances"), f"Instance {name} is deleted.")
 
 
-def _ask_to_delete(request: Request, instance: Instance, problem: str) -> HttpResponse:
+def _ask_to_delete(request: Request, instance: Instance, problem: str, status: int = 200) -> HttpResponse:
     template = "instances/_delete.html" if wants_fragment(request) else "instances/delete.html"
-    return render(request, template, {"instance": instance, "problem": problem}, status=422 if problem else 200)
+    return render(request, template, {"instance": instance, "problem": problem}, status=status)

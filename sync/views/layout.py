@@ -15,7 +15,6 @@ from sync.views.http import Request, wants_fragment
 
 SESSION_KEY = "instance"
 WORKERS_SECONDS = 10
-FAILING_SECONDS = 15
 # Above so many choices there is a field to filter them.
 FILTERED_CHOICES = 8
 # Pages that every instance has, besides its rules.
@@ -33,7 +32,9 @@ def enter_instance(request: Request, name: str) -> Instance:
 def _instance(request: Request, name: str) -> Instance:
     """A page shows all that the user may see in its switcher: they are looked up once."""
     if wants_fragment(request):
-        return access.get_instance_or_404(request.user, name)
+        found = access.get_instance_or_404(request.user, name)
+        Layout.of(request).current = found
+        return found
     for instance in Layout.of(request).instances:
         if instance.name == name:
             return instance
@@ -88,11 +89,15 @@ class Layout:
         """The same page of every instance, as far as another instance has it."""
         match = self._request.resolver_match
         page = match.url_name if match and match.url_name in OF_EACH_INSTANCE else "rules"
-        failing = cache.get_or_set("failing_rules", runs.failing_by_instance, FAILING_SECONDS) or {}
+        failing = runs.failing_now()
         return [
-            Choice(instance, reverse(page, args=[instance.name]), failing.get(instance.pk, 0))
-            for instance in self.instances
+            Choice(instance, reverse(page, args=[instance.name]), failing[instance.pk]) for instance in self.instances
         ]
+
+    @property
+    def failing(self) -> int:
+        """How many rules of the current instance are: beside them in the navigation."""
+        return runs.failing_now()[self.current.pk] if self.current else 0
 
     @property
     def many_choices(self) -> bool:

@@ -10,7 +10,7 @@ from sync.services.preferences import choose
 from sync.views.http import Request, page_or_fragment, wants_fragment
 
 SHORTCUTS = (
-    ("/", "Search"),
+    ("/", "Where is an image or chart?"),
     ("i", "Instances"),
     ("c", "Create a rule, on the list of rules"),
     ("j", "Next row"),

@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Console
-from tests.browser.support import create_rule, register, sync_and_open
+from tests.browser.support import create_rule, sync_and_open
 
 RULES = "/i/guangzhou/rules/"
 
@@ -72,20 +72,3 @@ def test_the_repositories_of_a_task_are_filtered_and_polls_leave_the_field_alone
     page.get_by_label("Search repositories").fill("nginx")
     expect(names).to_have_text(["prod/web/nginx"])
     expect(page).to_have_url(re.compile(r"show=copied&q=nginx|q=nginx&show=copied"))
-
-
-def test_the_switcher_is_walked_with_the_arrows_and_filtered(page: Page, console: Console) -> None:
-    for number in range(8):
-        register(page, f"walk-{number}", "mars", console.registries["guangzhou"])
-    page.goto(RULES)
-    page.locator(".switcher summary").press("Enter")
-    page.get_by_label("Filter instances").press_sequentially("walk-")
-    expect(page.locator(".choices li:visible")).to_have_count(8)
-    for _ in range(2):
-        page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
-    expect(page.locator(".switcher summary")).to_contain_text("walk-1")
-    page.locator(".switcher summary").press("Enter")
-    page.keyboard.press("Escape")
-    expect(page.locator(".choices")).to_be_hidden()
-    expect(page.locator(".switcher summary")).to_be_focused()

@@ -31,7 +31,7 @@ def rules(page: Page) -> Iterator[None]:
     for source, name in (("frankfurt", "back"), ("guangzhou", "told")):
         page.goto(f"/i/{source}/rules/{name}/delete/")
         page.get_by_role("button", name="Delete").click()
-        expect(page.get_by_text(f"Rule {name} is deleted.")).to_be_visible()
+        expect(page.locator("#toasts").get_by_text(f"Rule {name} is deleted.")).to_be_visible()
 
 
 @pytest.mark.usefixtures("rules")
@@ -45,7 +45,7 @@ def test_a_webhook_and_a_circle(page):
     assert violations(page) == []
     page.get_by_label("Secret").fill("correct horse battery")
     page.get_by_role("button", name="OK").click()
-    expect(page.get_by_text("Rule told is saved.")).to_be_visible()
+    expect(page.locator("#toasts").get_by_text("Rule told is saved.")).to_be_visible()
 
     page.goto(PAGE)
     page.get_by_role("button", name="Sync").first.click()
@@ -53,7 +53,7 @@ def test_a_webhook_and_a_circle(page):
     expect(told.get_by_text("127.0.0.1 is private").first).to_be_visible(timeout=60_000)
     expect(told.get_by_role("button", name="Send again")).to_have_count(1)
     told.get_by_role("button", name="Send a test").click()
-    expect(page.get_by_text("The test was not taken.")).to_be_visible()
+    expect(page.locator("#toasts").get_by_text("The test was not taken.")).to_be_visible()
     photograph(page, "rule-told")
     assert violations(page) == []
 
@@ -67,6 +67,6 @@ def test_a_webhook_and_a_circle(page):
         namespace.fill("prod")
     page.get_by_label("Target instance").select_option(label="guangzhou (ap-guangzhou)")
     page.get_by_role("button", name="OK").click()
-    expect(page.get_by_text("This closes a circle: frankfurt/back")).to_be_visible()
+    expect(page.locator("#toasts").get_by_text("This closes a circle: frankfurt/back")).to_be_visible()
     photograph(page, "circle")
     assert violations(page) == []

@@ -139,7 +139,7 @@ def test_an_instance_that_is_away_is_waited_for(page: Page, console: Console) ->
     page.goto("/instances/nowhere/edit/")
     page.get_by_label("Address").fill(console.registries["frankfurt"])
     page.get_by_role("button", name="OK").click()
-    expect(page.get_by_text("is saved")).to_be_visible()
+    expect(page.locator("#toasts").get_by_text("is saved")).to_be_visible()
     page.goto(task_url)
     # The sweep finds that it can go on; nobody presses anything.
     expect(page.locator(".state")).to_contain_text("Succeeded", timeout=60_000)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db import connection
 from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
@@ -22,7 +23,7 @@ from sync.models import (
     TaskRepository,
     TaskResource,
 )
-from tests.pages.html import texts
+from tests.pages.html import attributes, by_id, texts
 from tests.pages.test_tasks import make_repository, make_task
 
 LARGE = [SyncTask, TaskRepository, TaskPart, TaskResource, LogLine, Delivery, Notification]
@@ -186,3 +187,15 @@ def test_a_rule_deleted_here_stops_its_task(console, rule):
 def test_the_admin_is_for_staff(client, db):
     assert client.get("/admin/").status_code == 302
     assert "Instance synchronization" not in texts(client.get("/admin/", follow=True).content.decode(), "a")
+
+
+def test_its_start_page_asks_where_an_image_is_and_has_the_console_before_other_apps(console, rule):
+    page = console.get("/admin/").content.decode()
+    form = attributes(by_id(page, "where"))
+    assert (form["action"], form["method"]) == (reverse("admin-where"), "get")
+    assert texts(page, "caption") == ["Instance synchronization", "Authentication and Authorization", "Queue"]
+
+
+def test_who_may_not_see_where_an_image_is_is_not_asked(client, db):
+    client.force_login(User.objects.create_user("support", is_staff=True))
+    assert 'id="where"' not in client.get("/admin/").content.decode()

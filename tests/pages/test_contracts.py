@@ -56,6 +56,7 @@ def pages(console: Client, rule: SyncRule, monkeypatch: pytest.MonkeyPatch) -> d
         "where found": reverse("where", query={"ref": "prod/web:1.0"}),
         "where refused": reverse("where", query={"ref": "No Reference"}),
         "preferences": reverse("preferences"),
+        "help": reverse("help"),
         "404": "/i/nowhere/rules/",
     }
     found = {name: console.get(url) for name, url in urls.items()}
@@ -76,6 +77,19 @@ def test_every_page(pages):
         assert "Skip to content" in texts(page, "a"), name
         assert len(list(elements(page, "main"))) == 1, name
         assert not [key for key, count in Counter(re.findall(r'\sid="([^"]+)"', page)).items() if count > 1], name
+
+
+def test_help_is_in_the_same_place_of_every_page_that_has_a_header(pages):
+    for name, page in pages.items():
+        links = [attributes(link) for header in elements(page, "header") for link in elements(str(header), "a")]
+        outside = name in ("404", "login")
+        assert [link["href"] for link in links[-2:]] == ([] if outside else ["/help/", "/preferences/"]), name
+
+
+def test_waiting_is_said_by_one_component():
+    folder = Path(settings.BASE_DIR) / "templates"
+    own = {str(path.relative_to(folder)) for path in folder.rglob("*.html") if 'class="busy' in path.read_text()}
+    assert own <= {"parts/_busy.html", "rules/_form.html", "rules/_check_now.html"}
 
 
 def test_every_control_has_a_label(pages):

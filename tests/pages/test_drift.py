@@ -189,7 +189,7 @@ def test_where_others_are_checking_it_goes_on_in_a_moment(console, filled):
 @pytest.mark.usefixtures("steps_of_two")
 def test_what_is_told_aloud_is_told_in_an_element_that_stays(console, filled):
     page = got(console, RUN)
-    assert told_aloud(page) == {"announcer", "paused", "toasts"}
+    assert told_aloud(page) == {"announcer", "paused"}
     part, aloud = got(console, next_step(page), **STEP), 0
     while True:
         assert not told_aloud(part)

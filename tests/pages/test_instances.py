@@ -220,6 +220,19 @@ def test_deleting_asks_first(console, source):
 
 @pytest.mark.parametrize("side", ["prod-gz", "prod-eu"])
 def test_deleting_an_instance_that_rules_use_is_refused_with_their_names(console, rule, side):
-    answer = console.post(f"/instances/{side}/delete/")
-    assert answer.status_code == 422 and "prod-gz/web" in answer.content.decode()
+    address = f"/instances/{side}/delete/"
+    asked, done = console.get(address), console.post(address)
+    assert (asked.status_code, done.status_code) == (200, 422)
+    for answer in (asked, done):
+        page = answer.content.decode()
+        assert "prod-gz/web" in page and "cannot be deleted" in texts(page, "h1")[0]
+        assert "Delete instance" not in texts(page, "button")
     assert Instance.objects.count() == 2 and SyncRule.objects.exists()
+
+
+def test_so_is_it_in_the_dialog_and_of_many_rules_the_first_are_named(console, rule):
+    for number in range(25):
+        SyncRule.objects.create(name=f"many-{number:02}", source=rule.source, source_namespace="a", target=rule.target)
+    dialog = console.get("/instances/prod-eu/delete/", headers={"HX-Request": "true"}).content.decode()
+    assert texts(dialog, "h2") == ["prod-eu (Frankfurt) cannot be deleted"]
+    assert "prod-gz/many-19 and more" in dialog and "many-20" not in dialog
