@@ -18,6 +18,7 @@ from sync.forms import RuleForm
 from sync.models import OPEN, SyncRule, SyncTask, Trigger
 from sync.services import circles, configure, connect, lag, removals, runs, trigger, waiting
 from sync.services.schedules import Schedule
+from sync.views import notified
 from sync.views import told as telling
 from sync.views.filters import RuleFilter, TaskFilter
 from sync.views.http import (
@@ -185,6 +186,8 @@ def triggering_logs(request: Request, instance: str, name: str) -> HttpResponse:
     count = told(count_up_to(tasks, page), "triggering", "triggerings")
     context = {"instance": rule.source, "rule": rule, "page": page, "filter": narrowed, "count": count, "top": top}
     context |= {"waiting": oldest, "told": telling.live(request, rule)}
+    if access.is_platform_administrator(request.user):
+        context["receiver"] = notified.address(request, rule.source)
     return live_page(
         request,
         "rules/logs.html",
