@@ -40,7 +40,9 @@ def test_where_it_is_narrow_heads_are_seen_and_more_operations_are_in_a_menu(pag
     reach(page, page.get_by_role("link", name="Lag", exact=True))
     inside = page.get_by_role("link", name=re.compile("^Configuration of"))
     assert inside.count() == 0
-    expect(page.get_by_role("button", name=re.compile("^Sync ")).or_(page.get_by_text("View run")).first).to_be_visible()
+    expect(
+        page.get_by_role("button", name=re.compile("^Sync ")).or_(page.get_by_text("View run")).first
+    ).to_be_visible()
     menu = page.locator("details.narrow summary").first
     expect(menu).to_have_accessible_name(re.compile("^More operations of "))
     reach(page, menu)
@@ -60,7 +62,16 @@ def test_where_it_is_narrow_heads_are_seen_and_more_operations_are_in_a_menu(pag
     page.keyboard.press("Escape")
 
 
-@pytest.mark.parametrize("width", [1100, 1160, 1240, 1280, 1600])
+# The first row as it is while its rule runs: its words are wider then.
+BUSY = """() => {
+  const row = document.querySelector("table.rules tbody tr");
+  row.querySelector("[data-label='Last run']").innerHTML = '<span class="status"><svg class="icon"></svg>Synchronizing</span>'
+    + '<span class="sub"><a href="#">Task 1234567</a> · 59 min ago</span>';
+  row.querySelector("[id^=sync-]").textContent = "View run";
+}"""
+
+
+@pytest.mark.parametrize("width", [1100, 1170, 1200, 1240, 1280, 1600])
 def test_where_there_is_room_all_operations_are_seen(page: Page, width: int) -> None:
     create_rule(page, f"a-rule-with-a-long-name-for-{width}", Target_namespace="a-long-target-namespace/within")
     page.set_viewport_size({"width": width, "height": 800})
@@ -69,6 +80,12 @@ def test_where_there_is_room_all_operations_are_seen(page: Page, width: int) -> 
         expect(page.get_by_role("link", name=re.compile(f"^{name} ")).first).to_be_visible()
     expect(page.locator("details.narrow summary").first).to_be_hidden()
     page.screenshot(path=SCREENSHOTS / f"rules-wide-{width}.png")
+    assert (
+        page.locator(".rules .switch-word").evaluate_all("all => Math.max(...all.map(one => one.offsetHeight))") == 16
+    )
+    expect(page.get_by_role("link", name="Lag", exact=True)).to_be_visible(visible=width not in (1170, 1200, 1240))
+    page.evaluate(BUSY)
+    page.screenshot(path=SCREENSHOTS / f"rules-busy-{width}.png")
     table = page.locator("table.rules")
     assert table.evaluate("table => table.scrollWidth <= table.parentElement.clientWidth")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -52,7 +52,9 @@ def test_the_choice_stays_on_the_page_where_it_is_made(console, rule):
 def test_without_rules_the_page_says_what_a_rule_does(console, source):
     page = console.get(RULES).content.decode()
     assert any("No rules yet" in text and "each push starts it by itself" in text for text in texts(page, "p"))
-    assert [words(link) for link in elements(page, "a") if attributes(link)["href"] == "/help/"][-1:] == ["How rules work"]
+    assert [words(link) for link in elements(page, "a") if attributes(link)["href"] == "/help/"][-1:] == [
+        "How rules work"
+    ]
     assert [words(link) for link in elements(page, "a") if attributes(link)["href"] == "/i/prod-gz/new-rule/"] == [
         "Create"
     ]
