@@ -97,4 +97,4 @@ def counts(planned: Sequence[Planned]) -> dict[str, int]:
 def counted(planned: Sequence[Planned]) -> str:
     """`3 new, 2 there and equal`: every action that some tag comes to; blank when none does."""
     found = counts(planned)
-    return ", ".join(f"{found[action]} {words}" for action, (_, words) in WORDS.items() if found[action])
+    return ", ".join(f"{found[action]:,} {words}" for action, (_, words) in WORDS.items() if found[action])

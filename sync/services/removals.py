@@ -146,6 +146,12 @@ def is_asking(task: SyncTask) -> bool:
     return asks(SyncTask.objects.filter(pk=task.pk)).exists()
 
 
+def asking(tasks: Iterable[SyncTask]) -> set[int | None]:
+    """The rules of those that wait for a person to say whether to delete."""
+    may = [task.pk for task in tasks if task.is_open and is_asked_for(task)]
+    return set(asks(SyncTask.objects.filter(pk__in=may)).values_list("rule", flat=True)) if may else set()
+
+
 @dataclass(frozen=True)
 class Question:
     """What a person is asked to delete, the first of it."""

@@ -24,6 +24,11 @@ TONES = {
 
 
 @register.filter
+def thousands(number: int) -> str:
+    return f"{number:,}"
+
+
+@register.filter
 def broken(field: BoundField) -> SafeString | str:
     """The expression that was typed, with the fragment marked that breaks it; blank where there is none."""
     expression = str(field.value() or "").strip()

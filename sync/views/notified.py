@@ -35,9 +35,14 @@ class Notified:
         return self.waiting >= receive.WAITING_COUNTED
 
 
+def address(request: HttpRequest, instance: Instance) -> str:
+    """Where the registry sends to."""
+    return request.build_absolute_uri(reverse("hook", args=[instance.name]))
+
+
 def of(request: HttpRequest, instance: Instance, secret: str = "") -> Notified:
     return Notified(
-        url=request.build_absolute_uri(reverse("hook", args=[instance.name])),
+        url=address(request, instance),
         secret=secret,
         state=receive.state_of(instance),
         waiting=receive.waiting(instance),

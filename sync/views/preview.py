@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods
 from sync import access
 from sync.forms import EXPRESSIONS, RuleForm
 from sync.models import SyncRule
+from sync.oci.reference import NAMESPACE_TOP
 from sync.replication.reading import reading
 from sync.services import connect, glance
 from sync.views.http import Request, page_or_fragment, wants_fragment
@@ -46,11 +47,12 @@ def _preview(request: Request, rule: SyncRule, title: str) -> HttpResponse:
     form = RuleForm(request.POST, instance=rule, targets=targets, namespaces=namespaces)
     has_target = "target" not in form.errors
     # What is only missing for saving is no fault yet.
-    for field in form.errors.keys() - set(NEEDED):
+    chosen = bool(form["source_namespace"].value())
+    for field in form.errors.keys() - set(NEEDED if chosen else NEEDED[1:]):
         del form.errors[field]
     faults = [form[field] for field in NEEDED if form[field].errors]
     context = {"form": form, "faults": faults, "instance": source, "title": title, "editing": editing}
-    if not faults:
+    if chosen and not faults:
         others = SyncRule.objects.filter(source__in=targets)
         context |= _look(form, others, has_target=has_target, refresh="refresh" in request.POST)
     return render(request, "rules/_preview_answer.html" if fragment else "rules/form.html", context)
@@ -62,8 +64,18 @@ def _look(form: RuleForm, others: QuerySet[SyncRule], *, has_target: bool, refre
         "glance": glance.look(rule, has_target=has_target, refresh=refresh, others=others),
         "has_target": has_target,
         "namespace": rule.source_namespace,
+        "hint": _hint(rule),
         "readings": [(form[name].label, words) for name in EXPRESSIONS if (words := _reading(rule, name))],
     }
+
+
+def _hint(rule: SyncRule) -> str:
+    """For when nothing matches: whoever writes the namespace into the expression waits for it twice."""
+    front = f"{rule.source_namespace}/"
+    written = rule.repositories.lstrip("^(").replace("\\", "")
+    if rule.source_namespace in ("", NAMESPACE_TOP) or not written.startswith(front):
+        return ""
+    return f"“Repositories” is matched against the name after {front}, so leave {front} out of the expression."
 
 
 def _reading(rule: SyncRule, name: str) -> str:

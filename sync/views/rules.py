@@ -1,6 +1,8 @@
 """Pages of rules: the list of the current instance, create, configure, switch, Sync, delete, Triggering Logs."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from django.contrib import messages
@@ -14,8 +16,9 @@ from django.views.decorators.http import require_POST, require_safe
 from sync import access
 from sync.forms import RuleForm
 from sync.models import OPEN, SyncRule, SyncTask, Trigger
-from sync.services import circles, configure, connect, lag, runs, trigger, waiting
+from sync.services import circles, configure, connect, lag, removals, runs, trigger, waiting
 from sync.services.schedules import Schedule
+from sync.views import notified
 from sync.views import told as telling
 from sync.views.filters import RuleFilter, TaskFilter
 from sync.views.http import (
@@ -33,15 +36,20 @@ from sync.views.http import (
     wants_fragment,
 )
 from sync.views.layout import Layout, enter_instance
-from sync.views.paging import Page, count_up_to, page_of, text_key, told
+from sync.views.paging import Page, count_up_to, page_of, told
+from sync.views.sorting import Sorting
 
 MISSED_ROWS = 100
 
 
 @dataclass(frozen=True)
 class RuleRow:
+    """waiting: when the oldest push was told that has not arrived. asks: its newest task asks about deletions."""
+
     rule: SyncRule
     task: SyncTask | None
+    waiting: datetime | None
+    asks: bool
 
 
 @require_safe
@@ -51,20 +59,28 @@ def rule_list(request: Request, instance: str) -> HttpResponse:
     source = enter_instance(request, instance)
     narrowed = RuleFilter(request.GET, Layout.of(request).instances)
     rules = narrowed.of(SyncRule.objects.filter(source=source).select_related("target"))
-    page = page_of(request, runs.with_newest(rules), name=text_key)
+    sorting = Sorting.of(request.GET)
+    ordered = sorting.of_rules(runs.with_newest(rules))
+    page = page_of(request, ordered, descending=sorting.descending, **sorting.keys)
     tasks = runs.newest_tasks(page.rows)
     count = told(count_up_to(rules, page), "rule", "rules")
-    waiting.fill_in(tasks.values())
-    rows = [RuleRow(rule, tasks.get(rule.pk)) for rule in page.rows]
+    context = {"instance": source, "rows": _rows(page.rows, tasks), "page": page, "filter": narrowed, "count": count}
     return live_page(
         request,
         "rules/list.html",
-        {"instance": source, "rows": rows, "page": page, "filter": narrowed, "count": count},
+        {**context, "sorting": sorting, "heads": sorting.heads},
         part="rules/_table.html",
         live_id="rules",
         seconds=poll_seconds_of_list(tasks.values()),
-        announce=count,
+        announce=f"{count}{sorting.words}",
     )
+
+
+def _rows(rules: Sequence[SyncRule], tasks: Mapping[int | None, SyncTask]) -> list[RuleRow]:
+    waiting.fill_in(tasks.values())
+    asking = removals.asking(tasks.values())
+    oldest = lag.oldest_waiting([rule.pk for rule in rules])
+    return [RuleRow(rule, tasks.get(rule.pk), oldest.get(rule.pk), rule.pk in asking) for rule in rules]
 
 
 @require_safe
@@ -170,6 +186,8 @@ def triggering_logs(request: Request, instance: str, name: str) -> HttpResponse:
     count = told(count_up_to(tasks, page), "triggering", "triggerings")
     context = {"instance": rule.source, "rule": rule, "page": page, "filter": narrowed, "count": count, "top": top}
     context |= {"waiting": oldest, "told": telling.live(request, rule)}
+    if access.is_platform_administrator(request.user):
+        context["receiver"] = notified.address(request, rule.source)
     return live_page(
         request,
         "rules/logs.html",

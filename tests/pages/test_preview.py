@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from sync.forms import EXPRESSIONS
 from sync.models import Instance, SyncRule
+from sync.services.glance import Glance
 from tests.pages.html import attributes, by_id, elements, texts, words
 from tests.pages.test_rule_form import listed_source, values
 
@@ -182,3 +183,31 @@ def test_that_time_was_too_short_for_other_rules_is_told(console, listed_source,
     monkeypatch.setattr("sync.services.glance.overlaps", lambda *_: None)
     page = console.post(URL, {**values, **ALL}, headers=HTMX).content.decode()
     assert "There was no time to look for other rules that write to the same names." in told(page)
+
+
+def test_before_a_namespace_is_chosen_it_says_what_will_be_shown(console, listed_source, values):
+    calm = "What matches, and under which name it arrives, is shown here once a source namespace is chosen."
+    assert status(console.get("/i/prod-gz/new-rule/").content.decode()) == calm
+    page = console.post(URL, {**values, "source_namespace": ""}, headers=HTMX).content.decode()
+    assert status(page) == calm and "corrected" not in page and 'class="faults"' not in page
+    page = console.post(URL, {**values, "source_namespace": "", "tags": "v("}, headers=HTMX).content.decode()
+    assert status(page) == "No preview until this is corrected: Tags."
+
+
+@pytest.mark.parametrize("expression", ["prod/web", "^prod/w.*", "(prod/web|x)", r"prod\/web"])
+def test_a_namespace_in_the_expression_is_hinted_at_when_nothing_matches(console, listed_source, values, expression):
+    page = console.post(URL, {**values, "tags": "", "repositories": expression}, headers=HTMX).content.decode()
+    assert "matched against the name after prod/, so leave prod/ out" in words(by_id(page, "preview-hint"))
+
+
+@pytest.mark.parametrize("changes", [{"repositories": "product"}, {"repositories": "web"}, {"source_namespace": "/"}])
+def test_where_the_namespace_is_not_in_it_nothing_is_hinted(console, listed_source, values, changes):
+    page = console.post(URL, {**values, **ALL, "tags": "v9", **changes}, headers=HTMX).content.decode()
+    assert "Nothing matches." in page and "preview-hint" not in page
+
+
+def test_large_numbers_are_grouped(console, listed_source, values, monkeypatch):
+    seen = Glance(repositories=1200, tags=31000, complete=True, listed_at=timezone.now())
+    monkeypatch.setattr("sync.services.glance.look", lambda *_, **__: seen)
+    page = console.post(URL, {**values, **ALL}, headers=HTMX).content.decode()
+    assert status(page) == "1,200 repositories, 31,000 tags match." and "And 31,000 more." in told(page)

@@ -3,7 +3,7 @@
 import pytest
 
 from sync.models import Removal, Status
-from tests.pages.html import by_id, words
+from tests.pages.html import attributes, by_id, elements, words
 from tests.pages.test_tasks import make_repository, make_task
 
 
@@ -55,3 +55,13 @@ def test_an_answer_that_says_nothing_changes_nothing(console, asking):
     assert "nothing was done" in shown.content.decode()
     asking.refresh_from_db()
     assert asking.removals_allowed is None
+
+
+def test_the_list_of_rules_says_that_it_asks_and_lets_one_sync_meanwhile(console, rule, asking):
+    page = console.get("/i/prod-gz/rules/").content.decode()
+    (link,) = (one for one in elements(page, "a") if words(one) == "asks about deletions")
+    assert attributes(link)["href"] == f"/i/prod-gz/tasks/{asking.pk}/#removals"
+    assert words(by_id(page, f"sync-{rule.pk}")) == "Sync" and not list(elements(page, "progress"))
+    asking.removals.all().delete()
+    page = console.get("/i/prod-gz/rules/").content.decode()
+    assert words(by_id(page, f"sync-{rule.pk}")) == "View run" and "asks about deletions" not in page

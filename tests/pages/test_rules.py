@@ -1,5 +1,7 @@
 """The list of rules, and what its buttons do."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
@@ -25,7 +27,7 @@ def test_list_shows_rules_of_the_current_instance_only(console, rule):
 
 def test_columns(console, rule):
     heads = [words(cell) for cell in elements(console.get(RULES).content.decode(), "th")]
-    assert heads[:7] == ["Name", "Source", "Target", "Type", "Last run", "Status", "Operation"]
+    assert heads[:8] == ["Name", "Source", "Target", "Type", "Last run", "Lag", "Status", "Operation"]
 
 
 def test_instance_name_changes_the_current_instance_and_the_choice_is_remembered(console, rule):
@@ -49,7 +51,10 @@ def test_the_choice_stays_on_the_page_where_it_is_made(console, rule):
 
 def test_without_rules_the_page_says_what_a_rule_does(console, source):
     page = console.get(RULES).content.decode()
-    assert any("No rules yet" in text for text in texts(page, "p"))
+    assert any("No rules yet" in text and "each push starts it by itself" in text for text in texts(page, "p"))
+    assert [words(link) for link in elements(page, "a") if attributes(link)["href"] == "/help/"][-1:] == [
+        "How rules work"
+    ]
     assert [words(link) for link in elements(page, "a") if attributes(link)["href"] == "/i/prod-gz/new-rule/"] == [
         "Create"
     ]
@@ -59,12 +64,15 @@ def test_operations_name_their_rule(console, rule):
     page = console.get(RULES).content.decode()
     named = {
         attributes(element)["aria-label"]: words(element)
-        for element in elements(page, "a", "button")
+        for element in elements(page, "a", "button", "summary")
         if "aria-label" in attributes(element)
     }
     assert named["Sync web"] == "Sync"
     assert named["Configuration of web"] == "Configuration"
     assert named["Delete web"] == "Delete"
+    assert named["More operations of web"] == "More"
+    menu = str(by_id(page, f"more-{rule.pk}"))
+    assert [attributes(one)["aria-label"] for one in elements(menu, "a")] == ["Configuration of web", "Delete web"]
 
 
 def test_the_name_of_a_rule_leads_to_its_triggering_logs(console, rule):
@@ -127,6 +135,19 @@ def test_while_a_task_is_open_its_rule_shows_it(console, rule):
     assert words(by_id(page, f"sync-{rule.pk}")) == "View run"
     assert attributes(by_id(page, f"sync-{rule.pk}"))["href"] == f"/i/prod-gz/tasks/{SyncTask.objects.get().pk}/"
     assert "Waiting" in texts(page, "span")
+
+
+def test_the_list_tells_the_lag_and_what_waits_for_it(console, rule):
+    def cell() -> str:
+        page = console.get(RULES).content.decode()
+        return next(words(one) for one in elements(page, "td") if attributes(one).get("data-label") == "Lag")
+
+    assert cell() == "— No pushes in 24 h"
+    SyncRule.objects.update(lag_median=2.0, lag_p95=8.0, lag_worst=65.0)
+    assert cell() == "2.0 s worst 1 min 05 s"
+    at = timezone.now() - timedelta(minutes=9)
+    SyncTask.objects.create(rule=rule, source=rule.source, snapshot={}, trigger=Trigger.PUSH, notified_at=at)
+    assert cell() == "2.0 s worst 1 min 05 s Oldest waiting: pushed 9 min ago"
 
 
 def test_state_is_changed_by_post_only(console, rule):

@@ -55,6 +55,7 @@ def urls(rule: SyncRule, listed: None) -> dict[str, str]:
         "rules": rules,
         "rules, filtered": f"{rules}?q=w&state=enabled&target=prod-eu",
         "rules, failing": f"{rules}?state=failing",
+        **{f"rules by {sort}": f"{rules}?sort={sort}" for sort in ("-name", "-run", "lag", "-lag", "-status")},
         "rule-new": reverse("rule-new", args=names[:1]),
         "rule-edit": reverse("rule-edit", args=names),
         "rule-delete": reverse("rule-delete", args=names),

@@ -96,7 +96,13 @@ def test_a_row_tells_the_task(console, rule):
 
 
 def test_logs_without_a_task_say_what_starts_one(console, rule):
-    assert any("Not triggered yet" in text for text in texts(console.get(LOGS).content.decode(), "p"))
+    page = console.get(LOGS).content.decode()
+    assert "Not triggered yet. A push matching this rule starts it, or use Sync." in texts(page, "p")
+    assert words(by_id(page, "copy-receiver")) == "http://testserver/hooks/prod-gz/"
+    assert "Copy Address" in [attributes(one).get("aria-label") for one in elements(page, "button")]
+    (link,) = (one for one in elements(page, "a") if words(one) == "Set up notifications of prod-gz")
+    place = attributes(link)["href"]
+    assert by_id(console.get(place.split("#")[0]).content.decode(), place.split("#")[1])
 
 
 @pytest.mark.parametrize(
