@@ -65,8 +65,9 @@ def test_where_it_is_narrow_heads_are_seen_and_more_operations_are_in_a_menu(pag
 # The first row as it is while its rule runs: its words are wider then.
 BUSY = """() => {
   const row = document.querySelector("table.rules tbody tr");
-  row.querySelector("[data-label='Last run']").innerHTML = '<span class="status"><svg class="icon"></svg>Synchronizing</span>'
-    + '<span class="sub"><a href="#">Task 1234567</a> · 59 min ago</span>';
+  row.querySelector("[data-label='Last run']").innerHTML =
+    '<span class="status"><svg class="icon"></svg>Synchronizing</span>' +
+    '<span class="sub"><a href="#">Task 1234567</a> · 59 min ago</span>';
   row.querySelector("[id^=sync-]").textContent = "View run";
 }"""
 
