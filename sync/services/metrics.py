@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from sync import queue
 from sync.models import OPEN, Notification, SyncRule, SyncTask
-from sync.services import lag
+from sync.services import lag, removals
 
 LAGS = {"median": "lag_median", "p95": "lag_p95", "worst": "lag_worst"}
 
@@ -60,6 +60,8 @@ def _tasks() -> Iterator[Metric]:
     for status in OPEN:
         tasks.add_metric([status], numbers.get(status, 0))
     yield tasks
+    asking = removals.asks(SyncTask.objects.filter(status__in=OPEN)).count()
+    yield GaugeMetricFamily("tcrconsole_questions", "Tasks that ask a person whether to delete.", value=asking)
 
 
 def _queue() -> Iterator[Metric]:

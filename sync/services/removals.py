@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from sync.models import Delivery, Removal, Status, SyncTask, TaskPart, TaskRepository
+from sync.models import OPEN, Delivery, Removal, Status, SyncRule, SyncTask, TaskPart, TaskRepository
 from sync.replication.spec import Spec
 from sync.services import tasklog
 
@@ -66,9 +66,12 @@ def go_on(task: SyncTask) -> bool:
     The task is locked.
     """
     candidates = task.removals.filter(taken=False)
+    _drop_settled(task)
     number = candidates.count()
     if task.removals_allowed is None and number:
         task.removals_allowed = _judge(task, number)
+        if task.removals_allowed is None and _join_question(task):
+            return False
         SyncTask.objects.filter(pk=task.pk).update(removals_allowed=task.removals_allowed, reason=task.reason)
     if task.removals_allowed is None and number:
         return True
@@ -79,6 +82,40 @@ def go_on(task: SyncTask) -> bool:
         tasklog.say(task, tasklog.WARNING, f"{_tags(number)} kept in the target.")
     task.removals.all().delete()
     return False
+
+
+def _drop_settled(task: SyncTask) -> None:
+    """What another task has deleted meanwhile, or brought anew with another digest, is no candidate any more."""
+    brought = _brought(task).filter(
+        repository=OuterRef("repository__target_name"), tag=OuterRef("tag"), digest=OuterRef("digest")
+    )
+    task.removals.filter(~Exists(brought), taken=False).delete()
+
+
+def _join_question(task: SyncTask) -> bool:
+    """Puts the candidates to the question that another task of the rule asks already, if there is one."""
+    same = SyncTask.objects.filter(rule=task.rule_id, source=task.source_id, target=task.target_id, status__in=OPEN)
+    first = asks(same.exclude(pk=task.pk)).order_by("pk").first()
+    if first is None:
+        return False
+    for one in task.removals.filter(taken=False).select_related("repository"):
+        repository, _ = TaskRepository.objects.get_or_create(
+            task=first,
+            name=one.repository.name,
+            defaults={"target_name": one.repository.target_name, "status": Status.SUCCEEDED, "listed": True},
+        )
+        fields = {"task": first, "repository": repository, "tag": one.tag, "digest": one.digest}
+        Removal.objects.bulk_create([Removal(**fields, doubtful=one.doubtful)], ignore_conflicts=True)
+    task.removals.all().delete()
+    tasklog.say(task, tasklog.INFO, f"Task {first.pk} asks whether to delete what is gone from the source.")
+    return True
+
+
+def keep(task: SyncTask) -> None:
+    """A person wants to keep what the task asks about: the rule deletes it no more, as if it had not brought it."""
+    for one in task.removals.filter(taken=False).select_related("repository"):
+        kept = _brought(task).filter(repository=one.repository.target_name, tag=one.tag, digest=one.digest)
+        kept.update(brought=False)
 
 
 def _judge(task: SyncTask, number: int) -> bool | None:
@@ -146,10 +183,11 @@ def is_asking(task: SyncTask) -> bool:
     return asks(SyncTask.objects.filter(pk=task.pk)).exists()
 
 
-def asking(tasks: Iterable[SyncTask]) -> set[int | None]:
-    """The rules of those that wait for a person to say whether to delete."""
-    may = [task.pk for task in tasks if task.is_open and is_asked_for(task)]
-    return set(asks(SyncTask.objects.filter(pk__in=may)).values_list("rule", flat=True)) if may else set()
+def asking(rules: Iterable[SyncRule]) -> dict[int | None, int]:
+    """By rule: its task that waits for a person to say whether to delete."""
+    deleting = [rule.pk for rule in rules if rule.delete_removed]
+    open_tasks = SyncTask.objects.filter(rule__in=deleting, status__in=OPEN)
+    return dict(asks(open_tasks).values_list("rule", "pk")) if deleting else {}
 
 
 @dataclass(frozen=True)

@@ -199,6 +199,9 @@ class Sheet:
 
 
 def _resource_row(repository: TaskRepository, event: ResourceDone) -> TaskResource:
+    failure = claims.failure_fields(event.error or OciError(""))
+    if event.outcome is Outcome.SUPERSEDED:
+        failure["reason"] = "The target holds a newer push, which stays. Sync does what the rule says."
     return TaskResource(
         repository=repository,
         tag=event.tag,
@@ -207,5 +210,5 @@ def _resource_row(repository: TaskRepository, event: ResourceDone) -> TaskResour
         digest=event.digest,
         target_digest=event.target_digest,
         moved_bytes=event.moved_bytes,
-        **claims.failure_fields(event.error or OciError("")),
+        **failure,
     )

@@ -131,7 +131,9 @@ def answer_removals(task: SyncTask, *, delete: bool, actor: str) -> bool:
     with transaction.atomic():
         if not SyncTask.objects.filter(pk__in=asking, removals_allowed=None).update(removals_allowed=delete, reason=""):
             return False
-        said = "delete them" if delete else "keep them"
+        if not delete:
+            removals.keep(task)
+        said = "delete them" if delete else "keep them; the rule does not ask about them again"
         tasklog.say(task, tasklog.INFO, f"{actor or 'Somebody'} says: {said}.")
     if not finish(task):
         go_on(task)

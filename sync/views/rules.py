@@ -44,12 +44,12 @@ MISSED_ROWS = 100
 
 @dataclass(frozen=True)
 class RuleRow:
-    """waiting: when the oldest push was told that has not arrived. asks: its newest task asks about deletions."""
+    """waiting: when the oldest push was told that has not arrived. asks: the task of it that asks about deletions."""
 
     rule: SyncRule
     task: SyncTask | None
     waiting: datetime | None
-    asks: bool
+    asks: int | None
 
 
 @require_safe
@@ -78,9 +78,9 @@ def rule_list(request: Request, instance: str) -> HttpResponse:
 
 def _rows(rules: Sequence[SyncRule], tasks: Mapping[int | None, SyncTask]) -> list[RuleRow]:
     waiting.fill_in(tasks.values())
-    asking = removals.asking(tasks.values())
+    asking = removals.asking(rules)
     oldest = lag.oldest_waiting([rule.pk for rule in rules])
-    return [RuleRow(rule, tasks.get(rule.pk), oldest.get(rule.pk), rule.pk in asking) for rule in rules]
+    return [RuleRow(rule, tasks.get(rule.pk), oldest.get(rule.pk), asking.get(rule.pk)) for rule in rules]
 
 
 @require_safe

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sync.models import Removal, Status
+from sync.models import Delivery, Removal, Status
 from tests.pages.html import attributes, by_id, elements, words
 from tests.pages.test_tasks import make_repository, make_task
 
@@ -10,6 +10,8 @@ from tests.pages.test_tasks import make_repository, make_task
 @pytest.fixture
 def asking(rule):
     """A task that has nothing left but to ask about three tags."""
+    rule.delete_removed = True
+    rule.save()
     task = make_task(
         rule,
         Status.SYNCHRONIZING,
@@ -20,7 +22,9 @@ def asking(rule):
     )
     repository = make_repository(task, "prod/web", listed=True)
     for tag in ("v1", "v2", "v3"):
-        Removal.objects.create(task=task, repository=repository, tag=tag, digest=f"sha256:{'1' * 64}")
+        same = {"tag": tag, "digest": f"sha256:{'1' * 64}"}
+        Removal.objects.create(task=task, repository=repository, **same)
+        Delivery.objects.create(rule=rule, target=rule.target, repository="prod/web", **same)
     return task
 
 

@@ -1,4 +1,5 @@
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,8 @@ from django.db import connection, connections
 from sync.models import Instance, SyncRule
 from sync.services import turn
 from tests.registries import judge, namespace, quick_backoff, source, target
-from tests.services.support import make_instance, make_rule
+from tests.replication.support import push, some_image
+from tests.services.support import make_instance, make_rule, run
 
 __all__ = ["judge", "namespace", "quick_backoff", "source", "target"]
 
@@ -56,6 +58,7 @@ def threads_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
 def no_queue(monkeypatch):
     monkeypatch.setattr("sync.queue.enqueue_task", lambda *job: True)
     monkeypatch.setattr("sync.queue.enqueue_dispatch", lambda: True)
+    monkeypatch.setattr("sync.queue.queued_tasks", Counter)
 
 
 @pytest.fixture
@@ -69,3 +72,13 @@ def ring(guangzhou, frankfurt, namespace):
 @pytest.fixture
 def web(namespace):
     return f"{namespace}/web"
+
+
+@pytest.fixture
+def deleting(guangzhou, frankfurt, namespace, web):
+    """A rule that deletes up to half of what it brought, and has brought six tags."""
+    rule = make_rule(guangzhou, frankfurt, source_namespace=namespace, delete_removed=True, removal_share=50)
+    for number in range(6):
+        push(guangzhou.url, web, f"v{number}", some_image())
+    assert run(rule).copied == 6
+    return rule

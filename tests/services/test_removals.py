@@ -13,6 +13,7 @@ from sync.services.execute import run_slice, sweep
 from sync.services.trigger import answer_removals, retry_failed, stop_task
 from tests.fakes.registry import Answer
 from tests.replication.support import push, some_image, some_index
+from tests.services.deleting import delete, run_until_asked, tags_of
 from tests.services.pushing import held, settle, tell
 from tests.services.support import claim_one, make_rule, open_here, reached_at, run
 from tests.support import Relay
@@ -26,27 +27,6 @@ def no_queue(monkeypatch):
     monkeypatch.setattr("sync.queue.enqueue_task", lambda *job: True)
     monkeypatch.setattr("sync.queue.enqueue_dispatch", lambda: True)
     monkeypatch.setattr("sync.queue.queued_tasks", lambda: {task.pk: 0 for task in SyncTask.objects.all()})
-
-
-@pytest.fixture
-def deleting(guangzhou, frankfurt, namespace, web):
-    """A rule that deletes up to half of what it brought, and has brought six tags."""
-    rule = make_rule(guangzhou, frankfurt, source_namespace=namespace, delete_removed=True, removal_share=50)
-    for number in range(6):
-        push(guangzhou.url, web, f"v{number}", some_image())
-    assert run(rule).copied == 6
-    return rule
-
-
-def delete(instance, repository, *tags):
-    """Debian's registry deletes by digest only."""
-    for digest in {held(instance, repository, tag) for tag in tags}:
-        assert requests.delete(f"{instance.url}/v2/{repository}/manifests/{digest}", timeout=10).status_code == 202
-
-
-def tags_of(instance, repository):
-    listed = requests.get(f"{instance.url}/v2/{repository}/tags/list", timeout=10).json()["tags"]
-    return sorted(listed or [])
 
 
 def alias(instance, repository, tag, other):
@@ -119,13 +99,6 @@ def test_what_came_back_meanwhile_stays(deleting, guangzhou, frankfurt, web, nam
     while run_slice(task, seconds=float("inf")):
         pass
     assert "v2" in tags_of(frankfurt, web)
-
-
-def run_until_asked(task, *, parts=False):
-    """Until all else is done; with `parts`, until what deletes is there to be claimed."""
-    while run_slice(task, seconds=float("inf")) and not (parts and TaskPart.objects.filter(removing=True).exists()):
-        pass
-    task.refresh_from_db()
 
 
 def test_what_is_gone_already_counts_as_removed(deleting, guangzhou, frankfurt, web):

@@ -209,4 +209,4 @@ def _open(family: int, kind: int, protocol: int, target: object) -> socket.socke
 def _advice() -> str:
     if settings.WEBHOOK_PRIVATE_ADDRESSES:
         return "Give the rule another address."
-    return "Give the rule a public address, or set WEBHOOK_PRIVATE_ADDRESSES where the receiver is in your own network."
+    return "Give the rule a public address, or start the console with WEBHOOK_PRIVATE_ADDRESSES=true."

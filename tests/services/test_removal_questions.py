@@ -1,0 +1,52 @@
+"""What a task asks about deletions: once for a rule, as long as there is something to ask; what was kept, no more."""
+
+import pytest
+
+from sync.models import Delivery, Status
+from sync.services import removals
+from sync.services.execute import sweep
+from sync.services.trigger import answer_removals
+from tests.services.deleting import delete, run_until_asked, tags_of
+from tests.services.support import open_here
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_backoff", "no_queue")]
+
+
+def asked(rule):
+    task = open_here(rule)
+    run_until_asked(task)
+    return task
+
+
+def test_a_second_task_asks_nothing_of_its_own(deleting, guangzhou, frankfurt, web):
+    delete(guangzhou, web, "v1", "v2", "v3", "v4")
+    first, second = asked(deleting), asked(deleting)
+    assert removals.is_asking(first)
+    assert second.status == Status.SUCCEEDED
+    assert f"Task {first.pk} asks" in " ".join(second.log.values_list("message", flat=True))
+    delete(guangzhou, web, "v5")
+    asked(deleting)
+    question = removals.question(first)
+    assert question is not None
+    assert [one.tag for one in question.shown] == ["v1", "v2", "v3", "v4", "v5"]
+    assert removals.asking([deleting]) == {deleting.pk: first.pk}
+    answer_removals(first, delete=True, actor="chen")
+    run_until_asked(first)
+    assert (first.removed, first.status) == (5, Status.SUCCEEDED)
+    assert tags_of(frankfurt, web) == ["v0"]
+
+
+def test_a_question_whose_tags_another_task_deleted_ends(deleting, guangzhou, frankfurt, web):
+    delete(guangzhou, web, "v1", "v2", "v3", "v4")
+    task = asked(deleting)
+    Delivery.objects.filter(tag__in=("v1", "v2", "v3", "v4")).delete()
+    sweep()
+    task.refresh_from_db()
+    assert (task.status, task.removed) == (Status.SUCCEEDED, 0)
+
+
+def test_what_somebody_keeps_is_not_asked_about_again(deleting, guangzhou, frankfurt, web):
+    delete(guangzhou, web, "v1", "v2", "v3", "v4")
+    answer_removals(asked(deleting), delete=False, actor="chen")
+    assert asked(deleting).status == Status.SUCCEEDED
+    assert len(tags_of(frankfurt, web)) == 6
