@@ -22,16 +22,20 @@ HIGHEST = "\U0010ffff"
 KINDS = ("images", "charts", "others")
 FIELDS = (
     *("pk", "source_id", "source__name", "name", "source_namespace", "target_id", "target_namespace"),
-    *("repositories", "exclude_repositories", "tags", "exclude_tags", *KINDS),
+    *("repositories", "exclude_repositories", "tags", "exclude_tags", *KINDS, "overwrite"),
 )
 
 
 @dataclass(frozen=True)
 class Ring:
-    """The rules of a ring in their order, the first one again at the end. grows: each round makes names longer."""
+    """The rules of a ring in their order, the first one again at the end.
+
+    grows: each round makes names longer. keeping: those that do not overwrite.
+    """
 
     rules: tuple[str, ...]
     grows: bool
+    keeping: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return " → ".join(self.rules)
@@ -43,6 +47,11 @@ class Ring:
             return (
                 f"This closes a circle in which names grow: {self}. What goes round arrives ever deeper in the "
                 "namespace: give one of these rules another target namespace, or disable it."
+            )
+        if self.keeping:
+            return (
+                f"This closes a circle: {self}. New tags go round once, but what moves a tag stops before "
+                f"{' and '.join(self.keeping)}: no overwriting there, so the sides may differ."
             )
         return (
             f"This closes a circle: {self}. A push goes round once and comes to rest with the newest push on all "
@@ -69,6 +78,7 @@ class Road:
     repositories: Pattern
     tags: Pattern
     kinds: frozenset[str]
+    overwrite: bool
 
     @classmethod
     def of(cls, row: "tuple[object, ...]") -> "Road":
@@ -85,6 +95,7 @@ class Road:
             repositories=Pattern(str(field["repositories"]), str(field["exclude_repositories"])),
             tags=Pattern(str(field["tags"]), str(field["exclude_tags"])),
             kinds=frozenset(kind for kind in KINDS if field[kind]),
+            overwrite=bool(field["overwrite"]),
         )
 
     @cached_property
@@ -225,4 +236,5 @@ def _closed(flow: Flow, way: tuple[Road, ...]) -> Ring | None:
     if not (flow.here.startswith(flow.origin) or flow.origin.startswith(flow.here)):
         return None
     labels = (*(road.label for road in way), first.label)
-    return Ring(labels, grows=len(flow.here) > len(flow.origin))
+    keeping = tuple(road.label for road in way if not road.overwrite)
+    return Ring(labels, len(flow.here) > len(flow.origin), keeping)

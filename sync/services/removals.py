@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from sync.models import OPEN, Delivery, Removal, Status, SyncRule, SyncTask, TaskPart, TaskRepository
@@ -19,6 +19,7 @@ from sync.services import tasklog
 
 CHUNK = 250
 SHOWN = 100
+ASKED = "would be deleted in the target"
 
 
 def is_asked_for(task: SyncTask) -> bool:
@@ -107,15 +108,15 @@ def _join_question(task: SyncTask) -> bool:
         fields = {"task": first, "repository": repository, "tag": one.tag, "digest": one.digest}
         Removal.objects.bulk_create([Removal(**fields, doubtful=one.doubtful)], ignore_conflicts=True)
     task.removals.all().delete()
+    task.reason = ""
     tasklog.say(task, tasklog.INFO, f"Task {first.pk} asks whether to delete what is gone from the source.")
     return True
 
 
 def keep(task: SyncTask) -> None:
     """A person wants to keep what the task asks about: the rule deletes it no more, as if it had not brought it."""
-    for one in task.removals.filter(taken=False).select_related("repository"):
-        kept = _brought(task).filter(repository=one.repository.target_name, tag=one.tag, digest=one.digest)
-        kept.update(brought=False)
+    same = {"tag": OuterRef("tag"), "digest": OuterRef("digest"), "repository__target_name": OuterRef("repository")}
+    _brought(task).filter(Exists(task.removals.filter(taken=False, **same))).update(brought=False)
 
 
 def _judge(task: SyncTask, number: int) -> bool | None:
@@ -125,10 +126,11 @@ def _judge(task: SyncTask, number: int) -> bool | None:
     brought = _brought(task).count()
     share = int(task.snapshot.get("removal_share", 0))
     doubtful = task.removals.filter(doubtful=True).exists()
-    if number * 100 <= brought * share and not doubtful:
+    was_asked = ASKED in task.reason
+    if number * 100 <= brought * share and not doubtful and not was_asked:
         return True
-    newest = task.removals.aggregate(at=Max("created_at"))["at"]
-    if newest is not None and newest < timezone.now() - timedelta(hours=settings.OUTAGE_HOURS):
+    first = task.removals.aggregate(at=Min("created_at"))["at"]
+    if first is not None and first < timezone.now() - timedelta(hours=settings.OUTAGE_HOURS):
         tasklog.say(task, tasklog.WARNING, "Nobody has answered whether to delete.")
         return False
     why = (
@@ -136,7 +138,7 @@ def _judge(task: SyncTask, number: int) -> bool | None:
         if doubtful
         else f"more than the {share} % that the rule deletes unasked"
     )
-    reason = f"{number} of {_tags(brought)} that the rule has brought would be deleted in the target: {why}."
+    reason = f"{number} of {_tags(brought)} that the rule has brought {ASKED}: {why}."
     if task.reason != reason:
         task.reason = reason
         tasklog.say(task, tasklog.WARNING, f"{reason} Somebody must say whether to.")
@@ -196,6 +198,7 @@ class Question:
 
     number: int
     shown: list[Removal]
+    mark: str
 
     @property
     def more(self) -> int:
@@ -207,7 +210,13 @@ def question(task: SyncTask) -> Question | None:
     if not task.is_open or not is_asked_for(task) or not is_asking(task):
         return None
     candidates = task.removals.filter(taken=False).select_related("repository").order_by("repository", "tag")
-    return Question(candidates.count(), list(candidates[:SHOWN]))
+    return Question(candidates.count(), list(candidates[:SHOWN]), mark_of(task))
+
+
+def mark_of(task: SyncTask) -> str:
+    """Tells one set of candidates from another."""
+    found = task.removals.filter(taken=False).aggregate(number=Count("pk"), last=Max("pk"))
+    return f"{found['number']}-{found['last']}"
 
 
 def doomed(repository: TaskRepository) -> dict[str, str]:

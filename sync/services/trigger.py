@@ -125,10 +125,16 @@ def _full_task_of(rule: SyncRule, *, quick: bool) -> SyncTask | None:
     return running.first()
 
 
-def answer_removals(task: SyncTask, *, delete: bool, actor: str) -> bool:
-    """What a person says to a task that asks whether to delete. False when it asks nothing (any more)."""
+def answer_removals(task: SyncTask, *, delete: bool, actor: str, mark: str = "") -> bool:
+    """What a person says to a task that asks whether to delete. False when it asks nothing (any more).
+
+    mark: of the question that was shown; False also when it asks about something else by now. Blank: whatever it asks.
+    """
     asking = removals.asks(SyncTask.objects.filter(pk=task.pk, status__in=OPEN)).values("pk")
     with transaction.atomic():
+        SyncTask.objects.select_for_update(no_key=True).get(pk=task.pk)
+        if mark and mark != removals.mark_of(task):
+            return False
         if not SyncTask.objects.filter(pk__in=asking, removals_allowed=None).update(removals_allowed=delete, reason=""):
             return False
         if not delete:

@@ -109,12 +109,14 @@ def task_stop(request: Request, instance: str, task_id: int) -> HttpResponse:
 @require_POST
 def task_removals(request: Request, instance: str, task_id: int) -> HttpResponse:
     """The answer to a task that asks whether to delete in the target."""
-    task, answer = access.get_task_or_404(request.user, instance, task_id), request.POST.get("answer")
+    task = access.get_task_or_404(request.user, instance, task_id)
+    answer, _, mark = request.POST.get("answer", "").partition(" ")
     url, actor = reverse("task", args=[instance, task.pk]), request.user.get_username()
     if answer not in ("delete", "keep"):
         return acted(request, url, "Say whether to delete or to keep: nothing was done.", refused=True)
-    if not trigger.answer_removals(task, delete=answer == "delete", actor=actor):
-        return acted(request, url, f"Task {task.pk} asks nothing any more.", refused=True)
+    if not trigger.answer_removals(task, delete=answer == "delete", actor=actor, mark=mark):
+        said = f"Task {task.pk} asks nothing any more, or about something else by now: look again."
+        return acted(request, url, said, refused=True)
     return acted(request, url, "They are being deleted." if answer == "delete" else "They are kept.")
 
 

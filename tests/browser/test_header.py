@@ -43,7 +43,7 @@ def test_a_short_list_is_walked_by_arrows_and_by_first_letters(page: Page) -> No
     expect(page).to_have_url(re.compile(f"{RULES}$"))
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("Escape")
-    expect(page.locator(".choices")).to_be_hidden()
+    expect(choices(page)).to_be_hidden()
     expect(page.locator(".switcher summary")).to_be_focused()
     page.keyboard.press("Enter")
     page.wait_for_timeout(800)
@@ -99,7 +99,7 @@ def test_without_script_the_switcher_is_a_list_of_links(page: Page, browser: Bro
     plain.goto(RULES)
     plain.locator(".switcher summary").click()
     expect(plain.locator(".choices input")).to_be_hidden()
-    plain.locator(".choices").get_by_role("link", name=re.compile("^frankfurt")).click()
+    plain.locator(".switcher .choices").get_by_role("link", name=re.compile("^frankfurt")).click()
     expect(plain).to_have_url(re.compile("/i/frankfurt/rules/"))
     context.close()
 

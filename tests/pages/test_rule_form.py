@@ -305,3 +305,8 @@ def test_what_is_no_schedule_is_told_while_it_is_typed_and_when_it_is_saved(cons
     assert rule.next_run_at is not None
     page = console.get("/i/prod-gz/rules/web/").content.decode()
     assert "0 3 * * *" in page
+
+
+def test_a_source_that_is_polled_says_so_where_one_decides_what_to_copy(console, source):
+    Instance.objects.filter(pk=source.pk).update(poll_minutes=5)
+    assert "is looked at every 5 minutes" in words(by_id(console.get(NEW).content.decode(), "rule-form"))

@@ -43,6 +43,14 @@ def test_there_and_back(rule_from):
     found = ring_of(back)
     assert found
     assert not found.grows
+    assert "stops before b/to-a and a/to-b: no overwriting there" in found.warning
+    SyncRule.objects.filter(name="to-a").update(overwrite=True)
+    found = ring_of(there)
+    assert found
+    assert "stops before a/to-b: no overwriting there" in found.warning
+    SyncRule.objects.update(overwrite=True)
+    found = ring_of(back)
+    assert found
     assert "comes to rest with the newest push on all sides" in found.warning
 
 

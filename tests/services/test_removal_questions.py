@@ -50,3 +50,28 @@ def test_what_somebody_keeps_is_not_asked_about_again(deleting, guangzhou, frank
     answer_removals(asked(deleting), delete=False, actor="chen")
     assert asked(deleting).status == Status.SUCCEEDED
     assert len(tags_of(frankfurt, web)) == 6
+
+
+def test_once_asked_nothing_goes_without_an_answer(deleting, guangzhou, frankfurt, web):
+    delete(guangzhou, web, "v1", "v2", "v3", "v4")
+    task = asked(deleting)
+    for number in range(30):  # now four are few
+        Delivery.objects.create(rule=deleting, target=frankfurt, repository="more", tag=f"v{number}", digest="sha256:1")
+    sweep()
+    task.refresh_from_db()
+    assert removals.is_asking(task)
+    assert len(tags_of(frankfurt, web)) == 6
+
+
+def test_an_answer_to_another_question_than_the_one_that_was_shown_counts_for_nothing(
+    deleting, guangzhou, frankfurt, web
+):
+    delete(guangzhou, web, "v1", "v2", "v3", "v4")
+    task = asked(deleting)
+    shown = removals.question(task)
+    assert shown is not None
+    delete(guangzhou, web, "v5")
+    asked(deleting)
+    assert not answer_removals(task, delete=True, actor="chen", mark=shown.mark)
+    assert len(tags_of(frankfurt, web)) == 6
+    assert answer_removals(task, delete=True, actor="chen", mark=removals.mark_of(task))
