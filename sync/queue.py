@@ -44,7 +44,7 @@ WORKER_SEEN_SECONDS = 60
 # Notifications that are to be handed out: asked for once; lost with its queue, the sweep does it after a while.
 DISPATCH_ASKED, DISPATCH_ASKED_SECONDS = "tcrconsole:dispatch-asked", 10
 # How often in a row it was asked for so soon after the last time.
-DISPATCHED, BURST_MILLISECONDS = "tcrconsole:dispatched", 400
+DISPATCHED, BURST_MILLISECONDS = "tcrconsole:dispatched", 1500
 LINGER_SECONDS, LONGEST_LINGER_SECONDS = 0.15, 0.9
 
 _leaving = threading.Event()
