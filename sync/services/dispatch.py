@@ -13,13 +13,10 @@ from sync.replication.spec import Spec
 from sync.services.order import Places, TagKey, known_of, newest, note_pushes
 from sync.services.spec import spec_of_rule
 from sync.services.trigger import join_push, open_task
+from sync.services.turn import never
 
 AT_ONCE = 1000
 log = logging.getLogger(__name__)
-
-
-def never() -> bool:
-    return False
 
 
 def dispatch(leaving: Callable[[], bool] = never) -> int:

@@ -94,10 +94,15 @@ def _drop_settled(task: SyncTask) -> None:
 
 
 def _join_question(task: SyncTask) -> bool:
-    """Puts the candidates to the question that another task of the rule asks already, if there is one."""
+    """Puts the candidates to the question that an older task of the rule asks already, if there is one.
+
+    It is locked, too, and never a younger one: two that end at once do not wait for each other, and what is answered at
+    this moment gets nothing that the answer did not see.
+    """
     same = SyncTask.objects.filter(rule=task.rule_id, source=task.source_id, target=task.target_id, status__in=OPEN)
-    first = asks(same.exclude(pk=task.pk)).order_by("pk").first()
-    if first is None:
+    older = asks(same.filter(pk__lt=task.pk)).order_by("pk").values_list("pk", flat=True).first()
+    first = SyncTask.objects.select_for_update(no_key=True).filter(pk=older or 0).first()
+    if first is None or not is_asking(first):
         return False
     for one in task.removals.filter(taken=False).select_related("repository"):
         repository, _ = TaskRepository.objects.get_or_create(

@@ -75,3 +75,22 @@ def test_an_answer_to_another_question_than_the_one_that_was_shown_counts_for_no
     assert not answer_removals(task, delete=True, actor="chen", mark=shown.mark)
     assert len(tags_of(frankfurt, web)) == 6
     assert answer_removals(task, delete=True, actor="chen", mark=removals.mark_of(task))
+
+
+def test_a_question_that_is_being_answered_gets_no_more(deleting, guangzhou, frankfurt, web, monkeypatch):
+    delete(guangzhou, web, "v1", "v2", "v3", "v4")
+    first = asked(deleting)
+    delete(guangzhou, web, "v5")
+    real = removals.is_asking
+
+    def answered_meanwhile(task):
+        answer_removals(first, delete=True, actor="chen")
+        return real(task)
+
+    second = open_here(deleting)
+    monkeypatch.setattr(removals, "is_asking", answered_meanwhile)
+    run_until_asked(second)
+    monkeypatch.setattr(removals, "is_asking", real)
+    run_until_asked(first)
+    assert tags_of(frankfurt, web) == ["v0", "v5"]
+    assert removals.is_asking(second)
