@@ -12,7 +12,7 @@ from sync.views.http import Request
 from sync.views.preferences import SHORTCUTS
 
 STATUSES: Final = {
-    Status.WAITING: "For a worker, or for an instance that does not answer: it goes on by itself. Or for the answer to a question.",
+    Status.WAITING: "For a worker, for an instance that does not answer (then it goes on by itself), or for an answer.",
     Status.SYNCHRONIZING: "Under way.",
     Status.SUCCEEDED: "Nothing failed. Conflicts are counted beside it.",
     Status.PARTIAL: "Something arrived, something did not.",
