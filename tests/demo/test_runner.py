@@ -21,6 +21,8 @@ from tcrconsole.runner import PROJECT
 from tests.support import left_running, wait_until
 
 FOREVER = "while :; do sleep 0.1; done"
+# A program that sets a trap says so: the welcome does not wait for it.
+HEARS = f"echo it hears; {FOREVER}"
 OTHER = "another program"
 WEB = f"exec {sys.executable} -m http.server --bind 127.0.0.1 "
 
@@ -69,10 +71,10 @@ def run(tmp_path):
 
 @pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_what_others_stand_on_ends_last(run, told):
-    worker = f"trap 'sleep 0.5; echo handed back; exit' TERM; {FOREVER}"
+    worker = f"trap 'sleep 0.5; echo handed back; exit' TERM; {HEARS}"
     queue = f"trap 'echo queue ends; exit' TERM; {FOREVER}"
     process, screen = run({"worker": worker}, {"queue": queue})
-    wait_until(lambda: "welcome" in screen(), 20)
+    wait_until(lambda: "welcome" in screen() and "it hears" in screen(), 20)
     process.send_signal(told)
     assert process.wait(10) == 0
     assert screen().index("handed back") < screen().index("queue ends")
@@ -143,17 +145,17 @@ def test_a_restart_that_is_pending_when_the_end_is_asked_for_does_not_happen(run
 
 def test_programs_end_when_the_runner_itself_is_killed(run, tmp_path):
     """Nobody is left to end them, so the system tells them, and they may still hand back their work."""
-    worker = f"trap 'touch {tmp_path}/handed-back; exit' TERM; {FOREVER}"
+    worker = f"trap 'touch {tmp_path}/handed-back; exit' TERM; {HEARS}"
     process, screen = run({"worker": worker}, {"queue": FOREVER})
-    wait_until(lambda: "welcome" in screen(), 20)
+    wait_until(lambda: "welcome" in screen() and "it hears" in screen(), 20)
     process.kill()
     wait_until(lambda: left_running(f"RUNNER_TEST={tmp_path}") == [], 10, "the end of everything")
     assert (tmp_path / "handed-back").exists(), "the worker was killed"
 
 
 def test_one_that_does_not_obey_is_killed_in_time(run):
-    process, screen = run({"worker": f"trap '' TERM; {FOREVER}"}, {"queue": FOREVER})
-    wait_until(lambda: "welcome" in screen(), 20)
+    process, screen = run({"worker": f"trap '' TERM; {HEARS}"}, {"queue": FOREVER})
+    wait_until(lambda: "welcome" in screen() and "it hears" in screen(), 20)
     process.send_signal(signal.SIGINT)
     begin = time.monotonic()
     assert process.wait(20) == 0
@@ -170,9 +172,9 @@ def test_a_welcome_that_fails_ends_everything_with_its_reason(run):
 def test_it_ends_when_told_though_its_output_is_gone(run, told, tmp_path):
     """`make demo | tee log`: Ctrl-C ends tee as well."""
     reading, writing = os.pipe()
-    process, _ = run({"worker": f"trap 'touch {tmp_path}/handed-back; exit' TERM; {FOREVER}"}, {}, output=writing)
+    process, _ = run({"worker": f"trap 'touch {tmp_path}/handed-back; exit' TERM; {HEARS}"}, {}, output=writing)
     os.close(writing)
-    _read_until(reading, b"welcome")
+    _read_until(reading, b"welcome", b"it hears")
     os.close(reading)
     process.send_signal(told)
     assert process.wait(10) == 0
@@ -226,11 +228,11 @@ def _pids(folder: Path) -> list[int]:
     return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
-def _read_until(file: int, words: bytes) -> None:
+def _read_until(file: int, *words: bytes) -> None:
     text = b""
-    while words not in text:
+    while not all(word in text for word in words):
         part = os.read(file, 65536)
-        assert part, f"{words!r} did not come:\n{text.decode()}"
+        assert part, f"{words!r} did not all come:\n{text.decode()}"
         text += part
 
 
