@@ -22,7 +22,8 @@ LEASE = """
 local id, limit, ceiling, wants = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
-local mine = {id = id, since = now}
+-- As text: JSON rounds a number of microseconds, and who came first would be forgotten.
+local mine = {id = id, since = string.format('%.0f', now * 1000000)}
 local holders, others = {mine}, 0
 local stored = redis.call('HGETALL', KEYS[1])
 for at = 1, #stored, 2 do
@@ -41,7 +42,10 @@ if wants == 0 and ceiling == 0 then
     return {0, 0}
 end
 mine.wants, mine.least, mine.expires = wants, tonumber(ARGV[5]), now + ARGV[6]
-table.sort(holders, function(a, b) return a.since < b.since or a.since == b.since and a.id < b.id end)
+table.sort(holders, function(a, b)
+    local first, second = tonumber(a.since), tonumber(b.since)
+    return first < second or first == second and a.id < b.id
+end)
 
 local left, share, admitted = limit, {}, {}
 for _, holder in ipairs(holders) do

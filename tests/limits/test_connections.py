@@ -11,7 +11,7 @@ from redis import Redis
 
 from sync import queue
 from sync.limits import Crowded, Granted, Limit, connections, held, server
-from sync.limits.connections import Lease, Share
+from sync.limits.connections import LEASE, Lease, Share
 from sync.oci.errors import Cancelled
 from tests.support import wait_until
 
@@ -88,6 +88,18 @@ def test_who_came_first_gets_one_first_and_keeps_it():
     leases[0].leave()
     leases[2].renew()
     assert allowed(*leases) == [0, 1, 1]
+
+
+@pytest.mark.parametrize("limit", range(1, 11))
+def test_those_who_came_within_a_moment_keep_their_order(limit, valkey):
+    """All in one go, by names in the other order: only the time can tell who came first."""
+    expected = [1] * limit + [0] * (20 - limit)
+    with Redis.from_url(valkey).pipeline(transaction=False) as together:
+        for ceilings in ([0] * 20, expected):
+            for number, ceiling in enumerate(ceilings):
+                together.eval(LEASE, 1, "leases", f"{99 - number}", limit, ceiling, 1, 1, 10)
+        granted = [allowed for allowed, _ in together.execute()]
+    assert granted == expected * 2
 
 
 @pytest.mark.usefixtures("valkey")
