@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import random
 import shutil
 import signal
 import socket
@@ -118,8 +119,12 @@ def _from_docker(cache_dir: Path) -> Path | None:
 
 
 def free_port(preferred: int = 0) -> int:
-    """A TCP port on loopback that nobody listens on: `preferred` if it is free (0: any)."""
-    for port in (preferred, 0):
+    """A TCP port on loopback that nobody listens on: `preferred` if it is free (0: any).
+
+    Others are chosen by chance from those that the system gives to nobody by itself: whoever asks for one has time to
+    use it.
+    """
+    for port in [*([preferred] if preferred else []), *random.sample(range(10_000, 32_000), 50)]:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
