@@ -36,6 +36,8 @@ END_SECONDS = 6.0
 END_BASE_SECONDS = 2.0
 END_KILLED_SECONDS = 0.5
 LAST_WORDS_SECONDS = 0.5
+# Python hears a signal that came a moment before the main thread fell asleep, or to another thread, when it wakes up.
+DEAF_SECONDS = 1.0
 
 # Has the system send SIGTERM to the program when the launcher is gone, however it went; then becomes the program. Not
 # a preexec_fn: Python may not run between fork and exec where there are threads. 1 is PR_SET_PDEATHSIG.
@@ -172,9 +174,10 @@ class Runner:
         return int(self._failed)
 
     def _handle_next(self, deadline: float | None) -> None:
-        """Do what happens next, if anything does before the deadline (monotonic clock)."""
+        """Do what happens next, if anything does before the deadline (monotonic clock) and within DEAF_SECONDS."""
+        wait = DEAF_SECONDS if deadline is None else min(deadline - monotonic(), DEAF_SECONDS)
         try:
-            event = self._events.get(timeout=None if deadline is None else max(deadline - monotonic(), 0))
+            event = self._events.get(timeout=max(wait, 0))
         except Empty:
             return
         event()

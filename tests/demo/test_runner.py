@@ -1,5 +1,6 @@
 """The runner: what dies is started again; one end for all, in order, whatever the programs do."""
 
+import ctypes
 import fcntl
 import os
 import pty
@@ -141,6 +142,17 @@ def test_a_restart_that_is_pending_when_the_end_is_asked_for_does_not_happen(run
     assert process.wait(10) == 0
     assert time.monotonic() - begin < 3, "the end waited for the restart"
     assert len(_pids(tmp_path)) == 3
+
+
+def test_a_signal_that_another_thread_takes_is_heard(run):
+    """The kernel gives a signal to any thread; Python's handlers run in the first one, which sleeps on."""
+    process, screen = run({"worker": FOREVER}, {"queue": FOREVER})
+    wait_until(lambda: "welcome" in screen(), 20)
+    other = max(int(thread.name) for thread in Path(f"/proc/{process.pid}/task").iterdir())
+    assert other != process.pid
+    assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGTERM) == 0
+    assert process.wait(10) == 0
+    assert "SIGTERM received" in screen()
 
 
 def test_programs_end_when_the_runner_itself_is_killed(run, tmp_path):
