@@ -45,13 +45,14 @@ def _postgresql() -> Path | None:
     return found.parent if found else None
 
 
+# Without a screen it needs three quarters of the processor time.
+CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+
 PARTS = {
     "registry": Part("docker-registry", "the registries that tests copy between", _registry),
     "skopeo": Part("skopeo", "judging copies with another program's eyes", lambda: _on_path("skopeo")),
     "postgresql": Part("postgresql", "the second run of the database tests", _postgresql),
-    "chromium": Part(
-        "chromium", "the browser tests", lambda: _on_path("chromium", "chromium-browser", "google-chrome")
-    ),
+    "chromium": Part("chromium-headless-shell", "the browser tests", lambda: _on_path(*CHROMIUM)),
 }
 
 
