@@ -24,8 +24,10 @@ from sync.services.spec import spec_of_rule
 from sync.services.volume import Volume, blobs_of, moving, volume_of
 
 BOX_SECONDS = 3.0
-# Listing ends here, so that some time is left to compare; half of it is for the names of the repositories.
+# Listing ends here, so that some time is left to compare; half of it is for the names of the repositories. A source that
+# has told nothing by then is waited for until the end.
 LISTING_SECONDS = 2.0
+LOOK_SECONDS = 0.05
 CALLS_AT_ONCE = 16
 LINES = 20
 COMPARED = 200
@@ -97,21 +99,26 @@ class Box:
         """Until so many seconds after the beginning."""
         return self._began + seconds - monotonic()
 
-    def each(self, call: Callable[[Any], Any], items: Iterable[Any], seconds: float) -> Iterator[tuple[Any, Any]]:
+    def each(
+        self,
+        call: Callable[[Any], Any],
+        items: Iterable[Any],
+        seconds: float | None = None,
+        is_something: Callable[[], bool] = lambda: True,
+    ) -> Iterator[tuple[Any, Any]]:
         """Items with their results, as these come, as far as they are there so many seconds after the beginning.
 
-        Few wait for a thread: to hand over all of many items takes longer than there is time. What is late ends with
+        Without `seconds`, or while there is not something, until the time is over. Few wait for a thread: to hand over all of many items takes longer than there is time. What is late ends with
         the box and keeps its thread until then, none of the next calls'.
         """
         rest, pending = iter(items), dict[Future[Any], Any]()
         pool = ThreadPoolExecutor(CALLS_AT_ONCE, "glance")
         try:
-            while (left := self.left(seconds)) > 0:
+            while (left := self.left(seconds if (enough := is_something()) and seconds else BOX_SECONDS)) > 0:
                 pending |= {pool.submit(call, item): item for item in islice(rest, 2 * CALLS_AT_ONCE - len(pending))}
-                done = wait(pending, left, FIRST_COMPLETED).done
-                if not done:
+                if not pending:
                     return
-                for future in done:
+                for future in wait(pending, left if enough else LOOK_SECONDS, FIRST_COMPLETED).done:
                     yield pending.pop(future), future.result()
         except Cancelled:
             return
@@ -136,6 +143,8 @@ def look(
         seen.listed_at = datetime.fromtimestamp(sides[0].client.known.at, UTC)
         spec = spec_of_rule(rule)
         pairs = _list(seen, box, sides[0], spec)
+        if seen.problem:
+            return seen
         if has_target:
             arriving = ((name, spec.target_repository(name), tag) for name, tag in pairs)
             if others is not None:
@@ -179,9 +188,9 @@ def _list(seen: Glance, box: Box, source: Side, spec: Spec) -> list[tuple[str, s
             return error
         return None
 
-    all_named = any(done for _, done in box.each(list_names, [None], LISTING_SECONDS / 2))
+    all_named = any(done for _, done in box.each(list_names, [None], LISTING_SECONDS / 2, lambda: bool(names)))
     tags.update((name, []) for name in list(names))
-    listed = dict(box.each(list_matching, tags, LISTING_SECONDS))
+    listed = dict(box.each(list_matching, tags, LISTING_SECONDS, lambda: any(tags.values())))
     # What was not listed to its end counts as far as it came.
     found = {name: sorted(tags[name]) for name in tags if not listed.get(name)}
     seen.unlisted = [
@@ -190,6 +199,11 @@ def _list(seen: Glance, box: Box, source: Side, spec: Spec) -> list[tuple[str, s
     pairs = [(name, tag) for name in found for tag in found[name]]
     seen.repositories, seen.tags = sum(map(bool, found.values())), len(pairs)
     seen.complete = all_named and len(listed) == len(tags)
+    if not (seen.complete or pairs or seen.unlisted):
+        what = "the tags of any repository that matches" if tags else "its repositories"
+        seen.problem = (
+            f"The source did not list {what} within {BOX_SECONDS:.0f} seconds, so it is not known yet what matches."
+        )
     return pairs
 
 
@@ -197,15 +211,15 @@ def _compare(seen: Glance, box: Box, sides: list[Side], spec: Spec, pairs: list[
     """Raises OciError when the target does not answer at all."""
     source, target = (side.client for side in sides)
     seen.compared = [_alone(spec, *pair) for pair in pairs]
-    if not any(True for _ in box.each(lambda _: target.ping(), [None], BOX_SECONDS)):
+    if not any(True for _ in box.each(lambda _: target.ping(), [None])):
         seen.target_problem = "The target did not answer in time."
         return
     planner = Planner(source, target, spec)
-    for place, planned in box.each(lambda place: decide(planner, spec, *pairs[place]), range(len(pairs)), BOX_SECONDS):
+    for place, planned in box.each(lambda place: decide(planner, spec, *pairs[place]), range(len(pairs))):
         seen.compared[place] = planned
     moves = moving(seen.compared)
     seen.volume = volume_of(moves, whole=seen.complete and _all_told(seen), described=spec.with_referrers)
-    seen.volume.fill(box.each(partial(blobs_of, source.contents_of), moves[:WEIGHED], BOX_SECONDS))
+    seen.volume.fill(box.each(partial(blobs_of, source.contents_of), moves[:WEIGHED]))
 
 
 def _all_told(seen: Glance) -> bool:

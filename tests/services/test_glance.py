@@ -65,6 +65,21 @@ def test_a_source_that_hangs_is_waited_for_no_longer_than_the_box(rule, namespac
     assert (seen.tags, seen.complete) == (1, False)
 
 
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [("_catalog", "its repositories"), ("{}/web/tags/list", "the tags of any repository that matches")],
+)
+def test_that_nothing_was_listed_in_time_is_not_told_as_nothing_there(path, what, rule, namespace, source, monkeypatch):
+    monkeypatch.setattr(glance, "BOX_SECONDS", 1.0)
+    push(source, f"{namespace}/web", "v1", some_image())
+    with Relay(source) as relay:
+        relay.script("GET", f"/v2/{path.format(namespace)}", Answer(wait=True))
+        rule.source.url = relay.url
+        seen = glance.look(rule, has_target=True)
+    assert seen.problem == f"The source did not list {what} within 1 seconds, so it is not known yet what matches."
+    assert (seen.tags, seen.complete, seen.target_problem) == (0, False, "")
+
+
 def test_a_side_that_is_away_is_told(rule, namespace, source):
     push(source, f"{namespace}/web", "v1", some_image())
     with Relay(source) as gone:

@@ -76,6 +76,15 @@ def test_a_hundred_thousand_tags_within_the_usual_time(rule, registry):
     assert seconds < 4
 
 
+def test_a_source_that_lists_slowly_has_all_the_time_there_is(rule, registry, monkeypatch):
+    monkeypatch.setattr(glance, "LISTING_SECONDS", 0.1)
+    registry.script("GET", "/v2/_catalog", Answer(body=b'{"repositories": ["team/web"]}', pieces=5))
+    registry.script("GET", "/v2/team/web/tags/list", Answer(body=b'{"tags": ["v1"]}', pieces=5))
+    seen, seconds = look_and_time(rule)
+    assert (seen.problem, seen.tags, seen.complete) == ("", 1, True)
+    assert seconds > 0.5, "it was slow"
+
+
 def test_very_many_repositories_take_no_longer(rule, registry, short_box):
     names = [f"team/app-{number:05}" for number in range(50_000)]
     registry.script("GET", "/v2/_catalog", pages("repositories", names))
