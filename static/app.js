@@ -88,18 +88,48 @@ for (const name of ["submit", "htmx:beforeRequest"]) {
 document.addEventListener("htmx:afterSettle", () => { if (document.querySelector("form.form .error")) unsaved = true; });
 addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
 
+// What was typed when the session ended is there again after signing in; passwords are kept nowhere.
+const keptAs = `typed:${location.pathname}`;
+const isKept = ({ name, type }) => name && !["password", "hidden", "file", "submit"].includes(type);
+const fields = () => [...(document.querySelector("#rule-form, #instance-form")?.elements ?? [])].filter(isKept);
+
+function keepTyped() {
+  const typed = fields().map(({ name, value, checked }) => [name, value, checked]);
+  if (typed.length) sessionStorage.setItem(keptAs, JSON.stringify(typed));
+  unsaved = false;
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const typed = JSON.parse(sessionStorage.getItem(keptAs) ?? "[]");
+  sessionStorage.removeItem(keptAs);
+  for (const [name, value, checked] of typed) {
+    const field = fields().find((one) => one.name === name) ?? {};
+    Object.assign(field, field.type === "checkbox" ? { checked } : { value });
+    unsaved = true;
+  }
+});
+
+// A second click sends nothing again.
+document.addEventListener("submit", (event) => {
+  const { target } = event;
+  if (event.defaultPrevented || target.method !== "post") return;
+  if ("sent" in target.dataset) event.preventDefault();
+  target.dataset.sent = "";
+  setTimeout(() => delete target.dataset.sent, 3000);
+});
+
 // A link whose answer goes into the dialog opens it. (What the way back restores has no target.)
 document.addEventListener("htmx:afterSwap", (event) => {
   const { target } = event.detail;
   if (target?.id !== "dialog" || target.open) return;
   const opener = document.activeElement;
   target.showModal();
-  // The opener may have been exchanged by a poll, or be gone with its row.
+  // The opener may have been exchanged by a poll, be in a menu that closed, or be gone with its row.
   target.addEventListener("close", () => {
-    if (opener.isConnected) return;
+    const now = opener.isConnected ? opener : byId(opener.id);
     const heading = document.querySelector("main h1");
     heading.tabIndex = -1;
-    (byId(opener.id) ?? heading).focus();
+    [now, now?.closest("details")?.querySelector("summary"), heading].find((place) => place?.checkVisibility()).focus();
   }, { once: true });
 });
 
@@ -286,15 +316,18 @@ document.addEventListener("htmx:load", ({ detail: { elt } }) => {
   toEnd();
 });
 
-// Live parts rest while nobody looks (but those that say "always"), and after three failures until somebody asks again.
+// Live parts rest while nobody looks (but those that say "always"), while a menu in them is open, and after three failures
+// until somebody asks again.
 let failures = 0;
 const isLive = (event) => event.detail.elt.matches?.("[data-live]");
 const look = () => document.body.dispatchEvent(new Event("tab:visible"));
 
 document.addEventListener("visibilitychange", () => document.hidden || look());
 document.addEventListener("htmx:beforeRequest", (event) => {
-  const unseen = document.hidden && event.detail.elt.dataset?.live !== "always";
-  if (isLive(event) && (unseen || failures >= 3)) event.preventDefault();
+  if (!isLive(event)) return;
+  const { elt } = event.detail;
+  const rests = (document.hidden && elt.dataset.live !== "always") || elt.querySelector("details[data-popover][open]");
+  if (rests || failures >= 3) event.preventDefault();
 });
 
 function count(failed) {
@@ -360,6 +393,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   const answer = event.detail.xhr.responseURL && new URL(event.detail.xhr.responseURL);
   if (answer && answer.pathname === "/login/") {
     event.detail.shouldSwap = false;
+    keepTyped();
     location.assign(`/login/?next=${encodeURIComponent(location.pathname + location.search)}`);
   }
 });

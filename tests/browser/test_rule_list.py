@@ -60,6 +60,23 @@ def test_where_it_is_narrow_heads_are_seen_and_more_operations_are_in_a_menu(pag
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
+    expect(menu).to_be_focused()
+
+
+def test_a_list_that_looks_again_leaves_a_menu_open(page: Page) -> None:
+    page.set_viewport_size({"width": 960, "height": 800})
+    page.goto(RULES)
+    page.locator("details.narrow summary").first.click()
+    polled: list[str] = []
+    page.on("request", lambda request: polled.append(request.url))
+    look_again = "document.body.dispatchEvent(new Event('tab:visible'))"
+    page.evaluate(look_again)
+    page.wait_for_timeout(500)
+    expect(page.locator("details.narrow[open]")).to_have_count(1)
+    assert polled == []
+    page.keyboard.press("Escape")
+    with page.expect_request(re.compile("/i/guangzhou/rules/")):
+        page.evaluate(look_again)
 
 
 # The first row as it is while its rule runs: its words are wider then.

@@ -156,6 +156,44 @@ def test_a_refused_form_keeps_what_was_typed(page: Page) -> None:
     expect(page.get_by_label("Description")).to_have_value("图像同步")
 
 
+def test_what_was_typed_is_there_again_after_the_session_ended(page: Page, console: Console) -> None:
+    """All but passwords, once, and whether it was sent or a preview asked for it."""
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.goto("/instances/new/")
+    page.get_by_label("Name", exact=True).fill("tokyo")
+    page.get_by_label("Address").fill("https://registry.example")
+    page.get_by_label("Password").fill("never-kept")
+    page.get_by_text("Certificates, proxy and limits").click()
+    plain = page.get_by_label("Allow plain", exact=False)
+    plain.check()
+    page.context.clear_cookies(name="sessionid")
+    page.get_by_role("button", name="OK").click()
+    page.wait_for_url("**/login/?next=**")
+    assert "never-kept" not in page.evaluate("JSON.stringify(sessionStorage)")
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill(console.password)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/instances/new/")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("tokyo")
+    expect(page.get_by_label("Address")).to_have_value("https://registry.example")
+    expect(page.get_by_label("Password")).to_have_value("")
+    expect(plain).to_be_checked()
+    assert asked == [], "nothing is lost, so nothing is asked"
+    assert "tokyo" not in page.evaluate("JSON.stringify(sessionStorage)"), "it is kept once"
+
+
+def test_a_second_click_sends_nothing_again(page: Page) -> None:
+    create_rule(page, "clicked-twice")
+    page.goto("/i/guangzhou/rules/clicked-twice/delete/")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.get_by_role("button", name="Delete rule").dblclick()
+    page.wait_for_url("**/i/guangzhou/rules/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Instance Synchronization")
+    assert len(sent) == 1
+
+
 def test_the_switch_disables_in_place_and_delete_asks_first(page: Page) -> None:
     create_rule(page, "short-lived")
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="short-lived", exact=True))
