@@ -18,6 +18,8 @@ from sync.services.volume import Contents
 
 # A listing of the source is good for a while and says its age; the target changes with every run.
 KEPT_SECONDS = {"source": 600, "target": 60}
+# When the instance has told of pushes since, an answer is good for no longer than this.
+PUSHED_SECONDS = 10
 # What would be larger is not kept: it is asked for again.
 MOST_ANSWERS = 50_000
 # What a digest holds never changes. Of more than so many manifests the first ones are forgotten.
@@ -119,6 +121,11 @@ def _contents_key(key: str) -> str:
     return f"contents:{key}"
 
 
+def _not_outdated(known: Known | None, instance: Instance) -> Known | None:
+    told = instance.notified_at.timestamp() if instance.notified_at else 0
+    return known if known and known.at > min(told, time() - PUSHED_SECONDS) else None
+
+
 def open_side(
     instance: Instance, side: str, cancelled: Callable[[], bool], seconds: float, connections: int, *, refresh: bool
 ) -> Side:
@@ -127,7 +134,7 @@ def open_side(
     key = f"known:{side}:{sha256(asked.encode()).hexdigest()}"
     endpoint = hasty_endpoint(instance, seconds, connections=connections)
     client = RememberingClient(endpoint, credential_of(instance), side=side, cancelled=cancelled, attempts=1)
-    client.known = (None if refresh else cache.get(key)) or Known()
+    client.known = (None if refresh else _not_outdated(cache.get(key), instance)) or Known()
     client.contents = cache.get(_contents_key(key)) or {}
     client.lock, client.turns = threading.Lock(), {}
     return Side(registry_of_kind(instance.kind, client), client, key, KEPT_SECONDS[side], len(client.contents))

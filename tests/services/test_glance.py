@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from demo import artifacts
 from sync.models import SyncRule
-from sync.services import glance
+from sync.services import glance, remembered
 from tests.fakes.registry import Answer
 from tests.replication import support
 from tests.replication.support import push, some_image, some_layer
@@ -50,6 +50,20 @@ def test_the_listing_is_remembered_until_a_refresh(rule, namespace, source):
         assert (again.tags, again.listed_at) == (1, first.listed_at)
         push(source, f"{namespace}/web", "v2", some_image())
         assert glance.look(rule, has_target=True, refresh=True).tags == 2
+
+
+def test_a_listing_from_before_a_push_is_not_believed_for_long(rule, namespace, source, monkeypatch):
+    push(source, f"{namespace}/web", "v1", some_image())
+    assert glance.look(rule, has_target=True).tags == 1
+    push(source, f"{namespace}/web", "v2", some_image())
+    assert glance.look(rule, has_target=True).tags == 1, "nobody told of it"
+    rule.source.notified_at = timezone.now()
+    assert glance.look(rule, has_target=True).tags == 1, "while somebody types the same listing answers"
+    monkeypatch.setattr(remembered, "PUSHED_SECONDS", 0)
+    assert glance.look(rule, has_target=True).tags == 2
+    rule.source.notified_at -= timedelta(hours=1)
+    push(source, f"{namespace}/web", "v3", some_image())
+    assert glance.look(rule, has_target=True).tags == 2
 
 
 def test_a_source_that_hangs_is_waited_for_no_longer_than_the_box(rule, namespace, source, monkeypatch):
