@@ -105,8 +105,13 @@ def _pages(client: Any, filled: "Filled") -> Iterator[tuple[str, str]]:
     yield "rules, searched", f"{rules}?q=team-8"
     yield "rules, failing", f"{rules}?state=failing"
     yield "rules, nothing matches", f"{rules}?q=no+such+rule&state=failing"
+    for key in ("run", "lag", "status"):
+        yield f"rules, sorted by {key}", f"{rules}?sort=-{key}"
     yield "rules, a poll without news", _poll(client, rules, "rules")
-    for name in ("rule-edit", "rule-delete"):
+    for name in ("instance", "instance-edit", "instance-delete", "rule-new"):
+        yield name.replace("-", ", "), reverse(name, args=[source])
+    yield "help", reverse("help")
+    for name in ("rule-edit", "rule-check", "rule-delete"):
         yield name.replace("-", ", "), reverse(name, args=[source, filled.rule.name])
     yield "triggering logs", logs
     yield "triggering logs, oldest", f"{logs}?before=1"
