@@ -6,7 +6,7 @@ from tests.commands.support import told
 from tests.replication.support import push, some_image
 from tests.support import Relay
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 
 def test_why_a_task_waits_is_told_once_for_each_reason(console, source, target, namespace):

@@ -73,6 +73,7 @@ def launched(tmp_path_factory) -> Iterator[Launched]:
             assert process.wait(10) == 0
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize("name", ["web", "worker.1", "express", "scheduler", "valkey"])
 def test_what_was_killed_comes_back_and_tasks_end(name, launched, source, target, namespace):
     push(source, f"{namespace}/web", "v1", some_image())
@@ -87,6 +88,7 @@ def test_what_was_killed_comes_back_and_tasks_end(name, launched, source, target
     assert (told(done.stdout)["copied"], arrived(target, namespace)) == (1, 1)
 
 
+@pytest.mark.any_database
 def test_one_worker_stays_free_for_pushes_and_sweeps(launched):
     with Redis(unix_socket_path=str(launched.console.folder / "valkey.sock")) as redis:
 
