@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
+from threading import BoundedSemaphore
 from time import monotonic
 from typing import Any
 
@@ -24,11 +25,14 @@ from sync.services.spec import spec_of_rule
 from sync.services.volume import Volume, blobs_of, moving, volume_of
 
 BOX_SECONDS = 3.0
-# Listing ends here, so that some time is left to compare; half of it is for the names of the repositories. A source that
-# has told nothing by then is waited for until the end.
+# Listing ends here, so that some time is left to compare; half of it is for the names of the repositories. A source
+# that has told nothing by then is waited for until the end.
 LISTING_SECONDS = 2.0
 LOOK_SECONDS = 0.05
 CALLS_AT_ONCE = 16
+# A look takes a thread of the web server: so many at once, and others wait no longer than this for theirs.
+LOOKS_AT_ONCE = 4
+TURN_SECONDS = 1.0
 LINES = 20
 COMPARED = 200
 # Of so many artifacts the manifests are read: a registry may count each as a pull.
@@ -85,12 +89,23 @@ class Glance:
         return len(self.overlaps) - len(self.overlaps_shown)
 
 
+_turns = BoundedSemaphore(LOOKS_AT_ONCE)
+_under_way: dict[str, "Box"] = {}
+
+
 class Box:
-    """Calls at once, until the time is over."""
+    """Calls at once, until the time is over. The sides are what the calls go to."""
 
     def __init__(self) -> None:
         self._began = monotonic()
         self.ended = False
+        self.sides: list[Side] = []
+
+    def end(self) -> None:
+        """What is under way is given up at once."""
+        self.ended = True
+        for side in self.sides:
+            side.client.abort()
 
     def is_over(self) -> bool:
         return self.ended or self.left(BOX_SECONDS) <= 0
@@ -108,8 +123,9 @@ class Box:
     ) -> Iterator[tuple[Any, Any]]:
         """Items with their results, as these come, as far as they are there so many seconds after the beginning.
 
-        Without `seconds`, or while there is not something, until the time is over. Few wait for a thread: to hand over all of many items takes longer than there is time. What is late ends with
-        the box and keeps its thread until then, none of the next calls'.
+        Without `seconds`, or while there is not something, until the time is over. Few wait for a thread: to hand over
+        all of many items takes longer than there is time. What is late ends with the box and keeps its thread until
+        then, none of the next calls'.
         """
         rest, pending = iter(items), dict[Future[Any], Any]()
         pool = ThreadPoolExecutor(CALLS_AT_ONCE, "glance")
@@ -127,22 +143,44 @@ class Box:
 
 
 def look(
-    rule: SyncRule, *, has_target: bool, refresh: bool = False, others: QuerySet[SyncRule] | None = None
+    rule: SyncRule,
+    *,
+    has_target: bool,
+    refresh: bool = False,
+    others: QuerySet[SyncRule] | None = None,
+    asker: str = "",
 ) -> Glance:
     """Compares what matches, a saved rule or not. Without a target it tells only what the source has.
 
-    others: rules of which it is told when they write to the same names.
+    others: rules of which it is told when they write to the same names. asker: an earlier look for the same one is of
+    no use any more and ends now.
     """
-    seen, box = Glance(), Box()
-    sides: list[Side] = []
+    if asker and (earlier := _under_way.get(asker)):
+        earlier.end()
+    if not _turns.acquire(timeout=TURN_SECONDS):
+        return Glance(problem="The console looks at many rules at this moment. Refresh tries again.")
+    box = Box()
+    if asker:
+        _under_way[asker] = box
+    try:
+        return _look(rule, box, has_target, refresh, others)
+    finally:
+        if _under_way.get(asker) is box:
+            del _under_way[asker]
+        _turns.release()
+
+
+def _look(rule: SyncRule, box: Box, has_target: bool, refresh: bool, others: QuerySet[SyncRule] | None) -> Glance:
+    seen = Glance()
     try:
         opened = partial(
             open_side, cancelled=box.is_over, seconds=BOX_SECONDS, connections=CALLS_AT_ONCE, refresh=refresh
         )
-        sides.append(opened(rule.source, "source"))
-        seen.listed_at = datetime.fromtimestamp(sides[0].client.known.at, UTC)
+        source = opened(rule.source, "source")
+        box.sides.append(source)
+        seen.listed_at = datetime.fromtimestamp(source.client.known.at, UTC)
         spec = spec_of_rule(rule)
-        pairs = _list(seen, box, sides[0], spec)
+        pairs = _list(seen, box, source, spec)
         if seen.problem:
             return seen
         if has_target:
@@ -150,16 +188,15 @@ def look(
             if others is not None:
                 found = overlaps(rule, arriving, others, lambda: box.left((LISTING_SECONDS + BOX_SECONDS) / 2) <= 0)
                 seen.overlaps, seen.overlaps_known = found or [], found is not None
-            sides.append(opened(rule.target, "target"))
-            _compare(seen, box, sides, spec, pairs[:COMPARED])
+            box.sides.append(opened(rule.target, "target"))
+            _compare(seen, box, spec, pairs[:COMPARED])
         else:
             seen.compared = [_alone(spec, *pair) for pair in pairs[:LINES]]
     except (OciError, CredentialKeyMissing) as error:
-        setattr(seen, "target_problem" if len(sides) == 2 or seen.tags else "problem", str(error))
+        setattr(seen, "target_problem" if len(box.sides) == 2 or seen.tags else "problem", str(error))
     finally:
-        box.ended = True
-        for side in sides:
-            side.client.abort()
+        box.end()
+        for side in box.sides:
             side.client.close()
             side.keep()
     return seen
@@ -207,9 +244,9 @@ def _list(seen: Glance, box: Box, source: Side, spec: Spec) -> list[tuple[str, s
     return pairs
 
 
-def _compare(seen: Glance, box: Box, sides: list[Side], spec: Spec, pairs: list[tuple[str, str]]) -> None:
+def _compare(seen: Glance, box: Box, spec: Spec, pairs: list[tuple[str, str]]) -> None:
     """Raises OciError when the target does not answer at all."""
-    source, target = (side.client for side in sides)
+    source, target = (side.client for side in box.sides)
     seen.compared = [_alone(spec, *pair) for pair in pairs]
     if not any(True for _ in box.each(lambda _: target.ping(), [None])):
         seen.target_problem = "The target did not answer in time."

@@ -54,14 +54,15 @@ def _preview(request: Request, rule: SyncRule, title: str) -> HttpResponse:
     context = {"form": form, "faults": faults, "instance": source, "title": title, "editing": editing}
     if chosen and not faults:
         others = SyncRule.objects.filter(source__in=targets)
-        context |= _look(form, others, has_target=has_target, refresh="refresh" in request.POST)
+        asker = f"{request.session.session_key} {request.path}"
+        context |= _look(form, others, asker, has_target=has_target, refresh="refresh" in request.POST)
     return render(request, "rules/_preview_answer.html" if fragment else "rules/form.html", context)
 
 
-def _look(form: RuleForm, others: QuerySet[SyncRule], *, has_target: bool, refresh: bool) -> dict[str, Any]:
+def _look(form: RuleForm, others: QuerySet[SyncRule], asker: str, *, has_target: bool, refresh: bool) -> dict[str, Any]:
     rule = form.instance
     return {
-        "glance": glance.look(rule, has_target=has_target, refresh=refresh, others=others),
+        "glance": glance.look(rule, has_target=has_target, refresh=refresh, others=others, asker=asker),
         "has_target": has_target,
         "namespace": rule.source_namespace,
         "hint": _hint(rule),

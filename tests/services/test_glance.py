@@ -1,6 +1,8 @@
 """What the form of a rule shows of it before it is saved."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import BoundedSemaphore
 from time import monotonic
 
 import pytest
@@ -14,7 +16,7 @@ from tests.fakes.registry import Answer
 from tests.replication import support
 from tests.replication.support import push, some_image, some_layer
 from tests.services.support import make_instance, make_rule, run
-from tests.support import Relay
+from tests.support import Relay, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +79,33 @@ def test_a_source_that_hangs_is_waited_for_no_longer_than_the_box(rule, namespac
         seen = glance.look(rule, has_target=True)
         assert monotonic() - began < 3
     assert (seen.tags, seen.complete) == (1, False)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_look_ends_when_the_same_one_asks_again_and_no_more_than_some_go_on_at_once(
+    rule, namespace, source, monkeypatch
+):
+    monkeypatch.setattr(glance, "BOX_SECONDS", 20.0)
+    monkeypatch.setattr(glance, "LISTING_SECONDS", 20.0)
+    monkeypatch.setattr(glance, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(glance, "_turns", BoundedSemaphore(2))
+    push(source, f"{namespace}/web", "v1", some_image())
+    with Relay(source) as relay, ThreadPoolExecutor(3) as pool:
+        relay.script("GET", "/v2/_catalog", Answer(wait=True))
+        rule.source.url = relay.url
+        first, second = (pool.submit(glance.look, rule, has_target=False, asker=name) for name in ("eve", "ann"))
+        wait_until(lambda: len(relay.requests) == 2, 10)
+        assert "looks at many rules" in glance.look(rule, has_target=False, asker="tom").problem
+        relay.script("GET", "/v2/_catalog", Answer(body=b'{"repositories": []}'))
+        monkeypatch.setattr(glance, "TURN_SECONDS", 10)
+        began = monotonic()
+        assert glance.look(rule, has_target=False, asker="eve").problem == "", "the one before makes room"
+        first.result(5)
+        assert monotonic() - began < 10
+        assert not second.done()
+        glance.look(rule, has_target=False, asker="ann")
+        second.result(5)
+    assert glance._under_way == {}
 
 
 @pytest.mark.parametrize(
