@@ -88,6 +88,15 @@ for (const name of ["submit", "htmx:beforeRequest"]) {
 document.addEventListener("htmx:afterSettle", () => { if (document.querySelector("form.form .error")) unsaved = true; });
 addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
 
+// A password that was typed stays when its form comes back refused; it is marked as the other fields are.
+document.addEventListener("htmx:afterSettle", () => {
+  for (const field of document.querySelectorAll("form.form [hx-preserve]")) {
+    const [help, error] = [`${field.id}_helptext`, `${field.id}_error`].map(byId);
+    field.ariaInvalid = error && "true";
+    field.setAttribute("aria-describedby", [help, error].flatMap((told) => told?.id ?? []).join(" "));
+  }
+});
+
 // What was typed when the session ended is there again after signing in; passwords are kept nowhere.
 const keptAs = `typed:${location.pathname}`;
 const isKept = ({ name, type }) => name && !["password", "hidden", "file", "submit"].includes(type);

@@ -176,8 +176,6 @@ def triggering_logs(request: Request, instance: str, name: str) -> HttpResponse:
     oldest = lag.oldest_waiting([rule.pk]).get(rule.pk)
     if is_for(request, "strip"):
         return render(request, "rules/_strip.html", {"instance": rule.source, "rule": rule, "waiting": oldest})
-    if is_for(request, "told"):
-        return telling.part(request, rule)
     all_tasks, narrowed = SyncTask.objects.filter(rule=rule), TaskFilter(request.GET)
     tasks = narrowed.of(all_tasks)
     page = page_of(request, tasks, descending=True, pk=number)
@@ -185,7 +183,9 @@ def triggering_logs(request: Request, instance: str, name: str) -> HttpResponse:
     top = number(request.GET.get("top", ""))
     count = told(count_up_to(tasks, page), "triggering", "triggerings")
     context = {"instance": rule.source, "rule": rule, "page": page, "filter": narrowed, "count": count, "top": top}
-    context |= {"waiting": oldest, "told": telling.live(request, rule)}
+    # Beside the tasks and with them: a page that stays open polls once.
+    deliveries = telling.newest(rule)
+    context |= {"waiting": oldest, "deliveries": deliveries}
     if access.is_platform_administrator(request.user):
         context["receiver"] = notified.address(request, rule.source)
     return live_page(
@@ -194,7 +194,7 @@ def triggering_logs(request: Request, instance: str, name: str) -> HttpResponse:
         {**context, "missed": _missed(tasks, page, top)},
         part="rules/_logs.html",
         live_id="logs",
-        seconds=poll_seconds_of_list(page.rows),
+        seconds=min(poll_seconds_of_list(page.rows), telling.poll_seconds(deliveries)),
         announce=count,
         top=str(top if page.back and top is not None else _top(all_tasks)),
     )

@@ -1,5 +1,7 @@
 """Who is told when a task of a rule ends: the newest deliveries, and the buttons beside them."""
 
+from collections.abc import Iterable
+
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -8,25 +10,21 @@ from django.views.decorators.http import require_POST
 from sync import access
 from sync.models import Announcement, SyncRule
 from sync.services import announce
-from sync.views.http import IDLE_SECONDS, Live, Request, acted, live_answer, live_part
+from sync.views.http import IDLE_SECONDS, Request, acted
 
 SHOWN = 20
 WAITING_SECONDS = 5
 
 
-def live(request: Request, rule: SyncRule) -> Live | None:
-    """The newest deliveries, looking for themselves again; None of a rule that tells nobody."""
-    if not rule.webhook_url:
-        return None
-    deliveries = list(rule.announcements.all()[:SHOWN])
+def newest(rule: SyncRule) -> list[Announcement]:
+    """The newest deliveries; none of a rule that tells nobody."""
+    return list(rule.announcements.all()[:SHOWN]) if rule.webhook_url else []
+
+
+def poll_seconds(deliveries: Iterable[Announcement]) -> int:
+    """Until the next look at them."""
     waits = any(one.status == Announcement.Status.WAITING for one in deliveries)
-    context = {"instance": rule.source, "rule": rule, "deliveries": deliveries}
-    return live_part(request, "rules/_told.html", context, "told", WAITING_SECONDS if waits else IDLE_SECONDS)
-
-
-def part(request: Request, rule: SyncRule) -> HttpResponse:
-    found = live(request, rule)
-    return live_answer(request, found) if found else HttpResponse(status=204)
+    return WAITING_SECONDS if waits else IDLE_SECONDS
 
 
 @require_POST

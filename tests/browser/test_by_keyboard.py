@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Console
-from tests.browser.support import reach, register
+from tests.browser.support import create_rule, reach, register
 from tests.fakes.registry import Answer
 from tests.support import Relay
 
@@ -79,6 +79,31 @@ def test_create_sync_open_a_failure_retry_configure_switch_and_delete(page: Page
         expect(cancel).to_be_focused()
         press(page, page.get_by_role("dialog").get_by_role("button", name=re.compile("Delete")))
         expect(page.get_by_role("link", name="keys", exact=True)).to_have_count(0)
+
+
+def test_a_long_task_is_stopped(page: Page, console: Console) -> None:
+    with Relay(console.registries["guangzhou"]) as source:
+        source.script("GET", "/v2/prod/web/nginx/manifests/", Answer(wait=True))
+        register(page, "endless-by-keys", "mars", source.url)
+        create_rule(page, "long-by-keys", source="endless-by-keys", Target_namespace="long-by-keys")
+        row = page.get_by_role("row").filter(has=page.get_by_role("link", name="long-by-keys", exact=True))
+        press(page, row.get_by_role("button", name="Sync"))
+        press(page, row.get_by_role("link", name=re.compile(r"Task \d+")))
+        expect(page.locator(".line", has_text="tags match").first).to_be_visible()
+
+        stop = page.get_by_role("link", name="Stop")
+        dialog = page.get_by_role("dialog", name=re.compile(r"Stop task \d+\?"))
+        press(page, stop)
+        expect(dialog.get_by_role("link", name="Cancel")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(dialog).to_be_hidden()
+        expect(stop).to_be_focused()  # the task may have been looked at again meanwhile
+        page.keyboard.press("Enter")
+        press(page, dialog.get_by_role("button", name="Stop task"))
+        expect(page.locator(".state")).to_contain_text("Stopped")
+        # Where one goes on is not the top of the page.
+        press(page, page.get_by_role("link", name="By repository"))
+        expect(page.locator(".group", has_text="prod/web/nginx")).to_be_visible()
 
 
 def test_who_leaves_a_form_with_changes_is_asked(page: Page) -> None:

@@ -1,5 +1,6 @@
 """What a form says when it is refused, where it says it, and that nothing that was typed is lost."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,12 @@ RULE = {
     "Exclude repositories (optional)": ("*", "nothing to repeat"),
     "Exclude tags (optional)": ("(?=a)", "unknown kind of group"),
     "Target namespace (optional)": ("Prod", "lower-case"),
+    "Deletions without asking, at most (percent) (optional)": ("101", "Enter a whole number from 0 to 100."),
+    "Workers at once": ("0", "Enter a whole number from 1 to 64."),
+    "Schedule (optional)": ("0 25 * * *", "the second field, the hour, takes 0 to 23"),
+    "Time zone (optional)": ("Mars/Olympus", "“Mars/Olympus” is no time zone."),
+    "Address (optional)": ("ftp://chat.example/hook", "Give the whole address, as https://host/path."),
+    "Secret (optional)": ("too short", "at least 16 characters"),
 }
 # Of a rule that has no namespace, no target, and the name of another.
 CHOICES = {
@@ -34,11 +41,23 @@ INSTANCE = {
     "CA certificate (optional)": ("nonsense", "Not a certificate"),
     "Connect timeout": ("0", "from 1 to 300"),
     "Read timeout": ("0", "from 1 to 3600"),
+    "Megabytes per second at most (optional)": ("0.05", "Enter megabytes from 0.1 to 1000000"),
+    "Look for news every … minutes (optional)": ("1441", "from 0 to 1440, or leave it blank"),
+}
+
+
+# The same fields with what is wrong in another way.
+RULE_AGAIN = {
+    "Schedule (optional)": ("0 3 *", "Not a schedule: a cron expression has five fields"),
+    "Address (optional)": ("https://user:pw@chat.example/hook", "Leave out user name and password"),
+    "Secret (optional)": ("", "Enter a secret: without it nobody could tell who sends."),
 }
 
 
 @pytest.mark.parametrize(
-    ("url", "fields"), [("/i/guangzhou/new-rule/", RULE), ("/instances/new/", INSTANCE)], ids=["rule", "instance"]
+    ("url", "fields"),
+    [("/i/guangzhou/new-rule/", RULE), ("/i/guangzhou/new-rule/", RULE_AGAIN), ("/instances/new/", INSTANCE)],
+    ids=["rule", "rule-again", "instance"],
 )
 def test_each_message_stands_at_its_field(page: Page, url: str, fields: dict[str, tuple[str, str]]) -> None:
     page.goto(url)
@@ -81,6 +100,21 @@ def test_a_name_that_an_instance_has_already_is_told(page: Page) -> None:
         page.get_by_label(label, exact=True).fill(text)
     refused(page)
     assert_said(page, page.get_by_label("Name", exact=True), "There is an instance of this name already.")
+
+
+def test_a_password_that_is_wrong_is_marked_until_it_is_right(page: Page) -> None:
+    """What was typed in it is never sent back: the field outlives the form around it."""
+    page.goto("/i/guangzhou/new-rule/")
+    page.get_by_text("Tell others when a task ends").click()
+    secret = page.get_by_label("Secret (optional)", exact=True)
+    secret.fill("too short")
+    refused(page)
+    assert_said(page, secret, "at least 16 characters")
+    secret.fill("long enough to sign with")
+    refused(page)
+    expect(secret).to_have_value("long enough to sign with")
+    expect(secret).not_to_have_attribute("aria-invalid", "true")
+    expect(secret).to_have_accessible_description(re.compile("^At least 16 characters.*sends\\.$"))
 
 
 def test_that_no_worker_runs_is_said_until_one_does(page: Page, console: Console) -> None:

@@ -7,7 +7,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from django.template.loader import render_to_string
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import Console
 from tests.browser.support import create_rule, register, sync_and_open, violations
@@ -20,6 +21,7 @@ RULE = "/i/guangzhou/rules/images-to-frankfurt/"
 PAGES = {
     "login": "/login/",
     "rules": "/i/guangzhou/rules/",
+    "rules-unmatched": "/i/guangzhou/rules/?q=nothing-like-this",
     "rules-none": "/i/frankfurt/rules/",
     "rule-new": "/i/guangzhou/new-rule/",
     "rule-edit": f"{RULE}edit/",
@@ -29,6 +31,8 @@ PAGES = {
     "check-done": f"{RULE}check/?run=1",
     "instances": "/instances/",
     "instance": "/i/guangzhou/namespaces/",
+    "secret": "/i/guangzhou/secret/",
+    "secret-remove": "/i/guangzhou/secret/remove/",
     "instance-new": "/instances/new/",
     "instance-edit": "/instances/guangzhou/edit/",
     "instance-delete": "/instances/guangzhou/delete/",
@@ -41,6 +45,8 @@ PAGES = {
     "admin": "/admin/",
     "not-found": "/i/unknown/rules/",
 }
+# No address of a console that works as it should answers with these to an administrator.
+FAULTS = ("403", "403_csrf", "500")
 # What opens a dialog, by the page on which it is.
 DIALOGS = (
     ("rule-delete", "/i/guangzhou/rules/", "^Delete"),
@@ -78,6 +84,12 @@ def picture(screen: Page, name: str, width: int, scheme: str) -> None:
     screen.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
 
 
+def fault(route: Route) -> None:
+    """Answers with the page that is named by the last part of the address."""
+    template = f"{route.request.url.rstrip('/').rpartition('/')[2]}.html"
+    route.fulfill(body=render_to_string(template), content_type="text/html; charset=utf-8")
+
+
 def look(screen: Page, name: str, url: str, width: int, scheme: str) -> None:
     screen.goto(url)
     picture(screen, name, width, scheme)
@@ -96,7 +108,11 @@ def test_every_page_fits(
         screen.goto(task_url)
         repository_url = str(screen.locator("a[href*='/repositories/']").first.get_attribute("href"))
         tasks = {"task": task_url, "task-repository": repository_url, "task-stop": f"{task_url}stop/"}
-        for name, url in (PAGES | tasks | {"task-log": f"{task_url}log/"}).items():
+        logs = {"task-log": "", "task-log-grouped": "?group=repository", "task-log-none": "?level=problems"}
+        tasks |= {name: f"{task_url}log/{query}" for name, query in logs.items()}
+        screen.route("**/faults/*/", fault)
+        faults = {f"fault-{name}": f"/faults/{name}/" for name in FAULTS}
+        for name, url in (PAGES | tasks | faults).items():
             look(screen, name, url, width, scheme)
 
 
@@ -122,6 +138,7 @@ def test_a_task_fits_whatever_becomes_of_it(page: Page, browser: Browser, consol
         sync_and_open(page, "fails")
         page.locator(".state", has_text="Partial").wait_for(timeout=60_000)
         urls |= {"task-failed": page.url, "task-failed-log": f"{page.url}log/?level=problems"}
+        urls |= {"task-failed-grouped": f"{page.url}log/?level=problems&group=repository"}
         urls |= {"instances-away": "/instances/", "rules-away": "/i/guangzhou/rules/"}
         for width, scheme in product(WIDTHS, SCHEMES):
             with screen_of(page, browser, console, width, scheme) as screen:

@@ -4,7 +4,7 @@ import re
 import time
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from tests.browser.conftest import Console
 from tests.browser.support import create_rule, register, sync_and_open
@@ -159,7 +159,12 @@ def test_a_refused_form_keeps_what_was_typed(page: Page) -> None:
 def test_what_was_typed_is_there_again_after_the_session_ended(page: Page, console: Console) -> None:
     """All but passwords, once, and whether it was sent or a preview asked for it."""
     asked: list[str] = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+
+    def leave(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", leave)
     page.goto("/instances/new/")
     page.get_by_label("Name", exact=True).fill("tokyo")
     page.get_by_label("Address").fill("https://registry.example")

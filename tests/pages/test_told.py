@@ -14,7 +14,7 @@ from tests.pages.test_rule_form import NEW, values
 __all__ = ["values"]
 SECRET = "correct horse battery"
 WEBHOOK = {"webhook_url": "https://hook.example/in?token=abc", "webhook_secret": SECRET}
-PART = {"HX-Request": "true", "HX-Target": "told"}
+PART = {"HX-Request": "true", "HX-Target": "logs"}
 EDIT, PAGE = "/i/prod-gz/rules/web/edit/", "/i/prod-gz/rules/web/"
 
 
@@ -38,6 +38,11 @@ def delivery(rule: SyncRule, **fields) -> Announcement:
         rule=rule, source=rule.source, snapshot=rule.snapshot(), trigger="push", status="succeeded"
     )
     return Announcement.objects.create(rule=rule, task=task, url=rule.webhook_url, **fields)
+
+
+def section(part: str) -> str:
+    """What is inside the section of the deliveries."""
+    return part.partition('aria-labelledby="told-title">')[2].partition("</section>")[0]
 
 
 def test_a_webhook_is_entered_with_its_secret_which_is_never_shown(console, source, values):
@@ -111,10 +116,11 @@ def test_the_page_tells_the_host_and_the_deliveries(console, telling):
     assert "https://hook.example" in page
     assert "token=abc" not in page
     part = console.get(PAGE, headers=PART).content.decode()
-    assert part.strip().startswith('<div id="told"')
-    seen = attributes(by_id(part, "told"))["hx-get"]
-    assert console.get(seen, headers=PART).status_code == 204
-    rows = texts(part, "tr")[1:]
+    live = attributes(by_id(part, "logs"))
+    assert live["hx-trigger"].startswith("every 5s"), "one of them waits"
+    assert console.get(live["hx-get"], headers=PART).status_code == 204
+    assert page.count("data-live") == 1, "one poll has all that changes"
+    rows = texts(section(part), "tr")[1:]
     assert [row.split()[0] for row in rows] == [str(one.task_id) for one in (waiting, failed, delivered)]
     assert "Waiting 2 503" in rows[0]
     assert "It answered 500." in rows[1]
@@ -125,7 +131,8 @@ def test_the_page_tells_the_host_and_the_deliveries(console, telling):
 def test_twenty_are_shown(console, telling):
     for _ in range(22):
         delivery(telling)
-    assert len(texts(console.get(PAGE, headers=PART).content.decode(), "tr")) == 21
+    part = console.get(PAGE, headers=PART).content.decode()
+    assert len(texts(section(part), "tr")) == 21
 
 
 def test_a_rule_that_tells_nobody_has_no_deliveries(console, rule):
