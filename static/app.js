@@ -79,8 +79,9 @@ document.addEventListener("htmx:load", (event) => {
 
 // Who leaves a form with changes is asked once, in the browser's own words.
 let unsaved = false;
-const isTyped = (event) => event.target.closest?.("form.form");
-for (const name of ["input", "change"]) document.addEventListener(name, (event) => { if (isTyped(event)) unsaved = true; });
+for (const name of ["input", "change"]) {
+  document.addEventListener(name, (event) => { if (event.target.closest?.("form.form")) unsaved = true; });
+}
 for (const name of ["submit", "htmx:beforeRequest"]) {
   document.addEventListener(name, (event) => { if (event.target.matches?.("form.form")) unsaved = false; });
 }
@@ -91,9 +92,8 @@ addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(
 // A password that was typed stays when its form comes back refused; it is marked as the other fields are.
 document.addEventListener("htmx:afterSettle", () => {
   for (const field of document.querySelectorAll("form.form [hx-preserve]")) {
-    const [help, error] = [`${field.id}_helptext`, `${field.id}_error`].map(byId);
-    field.ariaInvalid = error && "true";
-    field.setAttribute("aria-describedby", [help, error].flatMap((told) => told?.id ?? []).join(" "));
+    const told = ["helptext", "error"].map((what) => byId(`${field.id}_${what}`)?.id);
+    Object.assign(field, { ariaInvalid: told[1] && "true" }).setAttribute("aria-describedby", told.join(" ").trim());
   }
 });
 
@@ -160,7 +160,6 @@ document.addEventListener("keydown", (event) => {
     popover.querySelector("summary").focus();
   }
 });
-
 document.addEventListener("focusout", (event) => {
   const popover = event.relatedTarget && event.target.closest("details[data-popover][open]");
   if (popover && !popover.contains(event.relatedTarget)) popover.open = false;
@@ -341,24 +340,16 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 
 function count(failed) {
   failures = failed ? failures + 1 : 0;
-  const banner = byId("paused");
-  if (banner) banner.hidden = failures < 3;
+  byId("paused")?.toggleAttribute("hidden", failures < 3);
 }
 
-document.addEventListener("click", (event) => {
-  if (!event.target.closest("[data-retry]")) return;
-  count(false);
-  look();
-});
+document.addEventListener("click", (event) => event.target.closest("[data-retry]") && (count(false), look()));
 
 function tell(words) {
   const toast = document.createElement("p");
   toast.className = "toast error";
-  toast.append(Object.assign(document.createElement("span"), { textContent: words }));
-  const close = document.createElement("button");
-  Object.assign(close, { type: "button", className: "button quiet", textContent: "Close" });
-  close.dataset.dismiss = "";
-  toast.append(close);
+  toast.innerHTML = '<span></span><button class="button quiet" type="button" data-dismiss>Close</button>';
+  toast.firstElementChild.textContent = words;
   byId("toasts")?.replaceChildren(toast);
   announce();
 }
