@@ -26,12 +26,10 @@ function duration(seconds) {
   return minutes ? `${minutes} min ${pad(seconds % 60)} s` : `${seconds} s`;
 }
 
-const shown = new WeakMap();
 setInterval(() => {
   for (const spent of document.querySelectorAll("[data-seconds]")) {
-    if (!shown.has(spent)) shown.set(spent, performance.now());
-    const passed = (performance.now() - shown.get(spent)) / 1000;
-    spent.textContent = duration(Math.trunc(Number(spent.dataset.seconds) + passed));
+    spent.began ??= performance.now() - 1000 * spent.dataset.seconds;
+    spent.textContent = duration(Math.trunc((performance.now() - spent.began) / 1000));
   }
 }, 1000);
 
@@ -324,26 +322,29 @@ document.addEventListener("htmx:load", ({ detail: { elt } }) => {
   toEnd();
 });
 
-// Live parts rest while nobody looks (but those that say "always"), while a menu in them is open, and after three failures
-// until somebody asks again.
-let failures = 0;
+// Live parts rest while nobody looks (but those that say "always"), while a menu in them is open, and after three failures:
+// then they try again at times, and when somebody comes back or asks.
+const failures = {};
 const isLive = (event) => event.detail.elt.matches?.("[data-live]");
-const look = () => document.body.dispatchEvent(new Event("tab:visible"));
+function look() {
+  for (const id in failures) failures[id] = Math.min(failures[id], 2);
+  document.body.dispatchEvent(new Event("tab:visible"));
+}
+setInterval(() => document.hidden || (byId("paused")?.hidden ?? true) || look(), 20_000);
 
 document.addEventListener("visibilitychange", () => document.hidden || look());
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (!isLive(event)) return;
   const { elt } = event.detail;
   const rests = (document.hidden && elt.dataset.live !== "always") || elt.querySelector("details[data-popover][open]");
-  if (rests || failures >= 3) event.preventDefault();
+  if (rests || failures[elt.id] >= 3) event.preventDefault();
 });
 
-function count(failed) {
-  failures = failed ? failures + 1 : 0;
-  byId("paused")?.toggleAttribute("hidden", failures < 3);
+function count({ elt }, failed) {
+  failures[elt.id] = failed ? (failures[elt.id] ?? 0) + 1 : 0;
+  byId("paused")?.toggleAttribute("hidden", Math.max(...Object.values(failures)) < 3);
 }
-
-document.addEventListener("click", (event) => event.target.closest("[data-retry]") && (count(false), look()));
+document.addEventListener("click", (event) => event.target.closest("[data-retry]") && look());
 
 function tell(words) {
   const toast = document.createElement("p");
@@ -355,7 +356,6 @@ function tell(words) {
 }
 
 // What was done is told aloud once, and leaves after some seconds in which nobody is at it; errors and warnings stay until closed.
-const age = new WeakMap();
 function announce() {
   const told = [...document.querySelectorAll("#toasts .toast span")].map((words) => words.textContent).join(" ");
   if (told) byId("announcer").textContent = told;
@@ -366,9 +366,9 @@ document.addEventListener("htmx:oobAfterSwap", (event) => event.detail.target.id
 setInterval(() => {
   for (const toast of document.querySelectorAll("#toasts .toast:not(.error, .warning)")) {
     const kept = document.hidden || toast.matches(":hover, :focus-within");
-    age.set(toast, kept ? 0 : (age.get(toast) ?? 0) + 1);
-    toast.classList.toggle("leaving", age.get(toast) >= 8);
-    if (age.get(toast) > 8) toast.remove();
+    toast.age = kept ? 0 : (toast.age ?? 0) + 1;
+    toast.classList.toggle("leaving", toast.age >= 8);
+    if (toast.age > 8) toast.remove();
   }
 }, 1000);
 
@@ -382,14 +382,14 @@ document.addEventListener("click", (event) => {
 for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(name, (event) => {
     if (event.detail.elt.matches?.("form.form")) unsaved = true;
-    if (isLive(event)) count(true);
+    if (isLive(event)) count(event.detail, true);
     else tell(`Not done: ${event.detail.xhr.status ? `the console answered ${event.detail.xhr.status}` : "the console cannot be reached"}. Reload the page and try again.`);
   });
 }
 
 // A session that has ended answers with the sign-in page: go there, and come back here.
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (isLive(event) && event.detail.xhr.status < 400) count(false);
+  if (isLive(event) && event.detail.xhr.status < 400) count(event.detail, false);
   const answer = event.detail.xhr.responseURL && new URL(event.detail.xhr.responseURL);
   if (answer && answer.pathname === "/login/") {
     event.detail.shouldSwap = false;

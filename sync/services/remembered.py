@@ -8,7 +8,7 @@ from time import time
 
 from django.core.cache import cache
 
-from sync.models import Instance
+from sync.models import Instance, SyncTask
 from sync.oci.client import Client
 from sync.oci.list_api import Bookmark
 from sync.oci.manifest import Descriptor, Manifest
@@ -18,8 +18,10 @@ from sync.services.volume import Contents
 
 # A listing of the source is good for a while and says its age; the target changes with every run.
 KEPT_SECONDS = {"source": 600, "target": 60}
-# When the instance has told of pushes since, an answer is good for no longer than this.
+# When the instance has told of pushes since, or a task writes to it, an answer is good for no longer than this.
 PUSHED_SECONDS = 10
+# What wrote to a target since is among so many tasks.
+NEWEST_TASKS = 200
 # What would be larger is not kept: it is asked for again.
 MOST_ANSWERS = 50_000
 # What a digest holds never changes. Of more than so many manifests the first ones are forgotten.
@@ -121,9 +123,15 @@ def _contents_key(key: str) -> str:
     return f"contents:{key}"
 
 
-def _not_outdated(known: Known | None, instance: Instance) -> Known | None:
-    told = instance.notified_at.timestamp() if instance.notified_at else 0
-    return known if known and known.at > min(told, time() - PUSHED_SECONDS) else None
+def _outdated_until(instance: Instance, side: str) -> float:
+    """Answers of before (seconds since the epoch) may be wrong by now."""
+    some = time() - PUSHED_SECONDS
+    told = min(instance.notified_at.timestamp(), some) if instance.notified_at else 0.0
+    if side == "source":
+        return told
+    tasks = SyncTask.objects.order_by("-pk").values_list("rule__target", "started_at", "finished_at")[:NEWEST_TASKS]
+    wrote = [end.timestamp() if end else some for target, begin, end in tasks if target == instance.pk and begin]
+    return max([told, *wrote])
 
 
 def open_side(
@@ -134,7 +142,8 @@ def open_side(
     key = f"known:{side}:{sha256(asked.encode()).hexdigest()}"
     endpoint = hasty_endpoint(instance, seconds, connections=connections)
     client = RememberingClient(endpoint, credential_of(instance), side=side, cancelled=cancelled, attempts=1)
-    client.known = (None if refresh else _not_outdated(cache.get(key), instance)) or Known()
+    known: Known | None = None if refresh else cache.get(key)
+    client.known = known if known and known.at > _outdated_until(instance, side) else Known()
     client.contents = cache.get(_contents_key(key)) or {}
     client.lock, client.turns = threading.Lock(), {}
     return Side(registry_of_kind(instance.kind, client), client, key, KEPT_SECONDS[side], len(client.contents))

@@ -29,3 +29,28 @@ def test_an_idle_page_asks_once_in_15_seconds(page: Page, console: Console) -> N
     expect(rule.get_by_text("Told to https://chat.example")).to_be_visible()
     page.wait_for_timeout((IDLE_SECONDS + 2) * 1000)
     assert sorted(asked) == ["/i/idle/rules/", "/i/idle/rules/idles/"]
+
+
+def test_what_cannot_be_reached_is_tried_again_and_one_part_does_not_stop_another(page: Page) -> None:
+    page.goto("/i/guangzhou/rules/")
+    # A second part that looks again, as the page of a task has three.
+    page.evaluate("""() => {
+      const other = document.querySelector("[data-live]").cloneNode();
+      other.id = "other";
+      document.querySelector("main").append(other);
+      htmx.process(other);
+    }""")
+    paused = page.locator("#paused")
+    page.route("**/i/guangzhou/rules/?*", lambda route: route.abort())
+    failed: list[str] = []
+    page.on("requestfailed", lambda request: failed.append(request.url))
+    for times in (2, 4):
+        page.evaluate("document.body.dispatchEvent(new Event('tab:visible'))")
+        while len(failed) < times:
+            page.wait_for_timeout(50)
+        expect(paused).to_be_hidden()
+    page.evaluate("document.body.dispatchEvent(new Event('tab:visible'))")
+    expect(paused).to_be_visible()
+    page.unroute_all()
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(paused).to_be_hidden()

@@ -68,6 +68,13 @@ def test_a_listing_from_before_a_push_is_not_believed_for_long(rule, namespace, 
     assert glance.look(rule, has_target=True).tags == 2
 
 
+def test_what_a_task_brought_is_told_at_once(rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    assert actions(glance.look(rule, has_target=True)) == {"v1": "copy"}
+    run(rule)
+    assert actions(glance.look(rule, has_target=True)) == {"v1": "unchanged"}
+
+
 def test_a_source_that_hangs_is_waited_for_no_longer_than_the_box(rule, namespace, source, monkeypatch):
     monkeypatch.setattr(glance, "BOX_SECONDS", 0.6)
     monkeypatch.setattr(glance, "LISTING_SECONDS", 0.4)
