@@ -16,10 +16,10 @@ from django.utils import timezone
 from sync.credentials import CredentialKeyMissing
 from sync.models import SyncRule
 from sync.oci.errors import Cancelled, OciError
-from sync.replication.plan import Planner, list_repositories, list_tags
+from sync.replication.plan import Action, Planner, list_repositories, list_tags
 from sync.replication.spec import Spec
 from sync.services.overlaps import Overlap, overlaps
-from sync.services.preview import Planned, counted, decide
+from sync.services.preview import FAILED, Planned, counted, decide
 from sync.services.remembered import Side, open_side
 from sync.services.spec import spec_of_rule
 from sync.services.volume import Volume, blobs_of, moving, volume_of
@@ -60,7 +60,12 @@ class Glance:
 
     @property
     def lines(self) -> list[Planned]:
-        return self.compared[:LINES]
+        """The first by name; where there are more, what a person should know of before the others."""
+        if len(self.compared) <= LINES:
+            return self.compared
+        return sorted(self.compared, key=lambda one: one.action not in (FAILED, Action.OVERWRITE, Action.CONFLICT))[
+            :LINES
+        ]
 
     @property
     def more(self) -> int:

@@ -5,7 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.support import create_rule, reach, violations
+from tests.browser.conftest import Console
+from tests.browser.support import create_rule, reach, register, violations
 from tests.browser.test_screens import SCREENSHOTS
 
 RULES = "/i/guangzhou/rules/"
@@ -77,6 +78,20 @@ def test_a_list_that_looks_again_leaves_a_menu_open(page: Page) -> None:
     page.keyboard.press("Escape")
     with page.expect_request(re.compile("/i/guangzhou/rules/")):
         page.evaluate(look_again)
+
+
+def test_the_first_rule_that_comes_brings_the_filters(page: Page, console: Console) -> None:
+    register(page, "just-made", "mars", console.registries["guangzhou"])
+    page.goto("/i/just-made/rules/")
+    expect(page.get_by_role("link", name="Create")).to_have_count(1)
+    expect(page.get_by_label("State")).to_be_hidden()
+    other = page.context.new_page()
+    create_rule(other, "the-first", source="just-made")
+    other.close()
+    page.evaluate("document.body.dispatchEvent(new Event('tab:visible'))")
+    expect(page.get_by_role("link", name="the-first", exact=True)).to_be_visible()
+    expect(page.get_by_label("State")).to_be_visible()
+    expect(page.get_by_role("link", name="Create")).to_have_count(1)
 
 
 # The first row as it is while its rule runs: its words are wider then.

@@ -156,6 +156,16 @@ def test_a_refused_form_keeps_what_was_typed(page: Page) -> None:
     expect(page.get_by_label("Description")).to_have_value("图像同步")
 
 
+def test_enter_in_a_field_saves_the_instance(page: Page, console: Console) -> None:
+    """Test connection is a button of the form, too, and comes before OK."""
+    page.goto("/instances/new/")
+    page.get_by_label("Name", exact=True).fill("entered")
+    page.get_by_label("Region").fill("mars")
+    page.get_by_label("Address").fill(console.registries["guangzhou"])
+    page.get_by_label("Address").press("Enter")
+    expect(page.locator("#toasts").get_by_text("is saved")).to_be_visible()
+
+
 def test_what_was_typed_is_there_again_after_the_session_ended(page: Page, console: Console) -> None:
     """All but passwords, once, and whether it was sent or a preview asked for it."""
     asked: list[str] = []

@@ -1,5 +1,7 @@
 """Deny by default: who was granted nothing sees nothing, by page, by URL or by POST."""
 
+from urllib.parse import urlencode
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -43,6 +45,19 @@ ASKING = {"instance-edit", "instance-delete", "rule-new", "rule-edit", "rule-del
 def test_who_is_not_signed_in_is_sent_to_sign_in(client, urls):
     for url in urls.values():
         assert client.get(url).headers["Location"] == f"/login/?next={url}"
+
+
+def test_who_sends_a_form_after_the_session_ended_comes_back_to_its_page(client, urls):
+    """Not to where it is sent, which answers no GET, and never to another host."""
+    sync, page = urls["rule-sync"], urls["rule"]
+    came_from = {
+        f"http://testserver{page}?period=30": f"{page}?period=30",
+        f"http://evil.example{page}": "/",
+        "": "/",
+    }
+    for referer, there in came_from.items():
+        answer = client.post(sync, headers={"Referer": referer} if referer else {})
+        assert answer.headers["Location"] == f"/login/?{urlencode({'next': there}, safe='/')}"
 
 
 def test_ungranted_instances_are_not_reachable_by_url(outsider, urls):

@@ -76,7 +76,8 @@ def test_the_dialog_lists_the_keys(console):
 
 
 def test_signed_out_nobody_chooses(client):
-    assert client.post(URL, {"theme": "dark"}).headers["Location"] == f"/login/?next={URL}"
+    came_from = {"Referer": f"http://testserver{URL}"}
+    assert client.post(URL, {"theme": "dark"}, headers=came_from).headers["Location"] == f"/login/?next={URL}"
 
 
 def test_pages_do_not_ask_the_database_for_them(console):

@@ -68,6 +68,15 @@ def test_a_listing_from_before_a_push_is_not_believed_for_long(rule, namespace, 
     assert glance.look(rule, has_target=True).tags == 2
 
 
+def test_of_many_those_that_a_person_should_know_of_are_shown_first(rule, namespace, source, target, monkeypatch):
+    monkeypatch.setattr(glance, "LINES", 3)
+    for number in range(5):
+        push(source, f"{namespace}/web", f"v{number}", some_image())
+    push(target, f"{namespace}/web", "v4", some_image())
+    seen = glance.look(rule, has_target=True)
+    assert [(one.tag, one.action) for one in seen.lines] == [("v4", "conflict"), ("v0", "copy"), ("v1", "copy")]
+
+
 def test_what_a_task_brought_is_told_at_once(rule, namespace, source):
     push(source, f"{namespace}/web", "v1", some_image())
     assert actions(glance.look(rule, has_target=True)) == {"v1": "copy"}
