@@ -43,14 +43,15 @@ def overlaps(
     others: QuerySet[SyncRule],
     is_over: Callable[[], bool] = lambda: False,
 ) -> list[Overlap] | None:
-    """Which of the other enabled rules may bring one of the tags that arrive, too; None when the time was over before.
+    """Which of the other rules may bring one of the tags that arrive, too; None when the time was over before.
 
+    Disabled ones are among them, last: they can be enabled at any time, or synchronized by hand as they are.
     arriving: (source repository, target repository, tag).
     """
     arrivals = Arrivals(islice(arriving, NAMES))
-    rivals = others.filter(enabled=True, target=rule.target_id).exclude(pk=rule.pk)
+    rivals = others.filter(target=rule.target_id).exclude(pk=rule.pk)
     found = []
-    for other in rivals.select_related("source", "target").order_by("name", "pk").iterator():
+    for other in rivals.select_related("source", "target").order_by("-enabled", "name", "pk").iterator():
         if is_over():
             return None
         if names := arrivals.below(other.target_namespace or other.source_namespace):

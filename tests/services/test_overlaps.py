@@ -89,3 +89,11 @@ def test_a_rule_to_the_top_level_may_write_anywhere(own):
     make_many(own, "from", target_namespace="/")
     (found,) = search(own, rows=[("team/app", "team/app", "v1")])
     assert found.names == ["team/app"]
+
+
+def test_disabled_rules_are_found_too_after_the_others_and_cost_no_further_query(own, django_assert_num_queries):
+    make_many(own, "team", enabled=False)
+    make_rule(own.source, own.target, name="z-enabled", source_namespace="team")
+    with django_assert_num_queries(1):
+        found = search(own)
+    assert [(one.rule.name, one.rule.enabled) for one in found] == [("z-enabled", True), ("r0000", False)]
