@@ -80,7 +80,10 @@ def test_when_time_is_over_nothing_is_said(own):
         ("team", "alone", False),
     ],
 )
-def test_which_namespaces_can_overlap(namespace, arrived, overlapping, own):
+@pytest.mark.parametrize("named", [500, 0])
+def test_which_namespaces_can_overlap(namespace, arrived, overlapping, named, own, monkeypatch):
+    """Whether the database leaves out the others or not."""
+    monkeypatch.setattr("sync.services.overlaps.NAMESPACES", named)
     make_many(own, namespace)
     assert bool(search(own, rows=[("team/app", arrived, "v1")])) is overlapping
 
