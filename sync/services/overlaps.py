@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from sync.models import SyncRule
 from sync.oci.reference import NAMESPACE_TOP, namespaces_of
@@ -18,6 +18,8 @@ from sync.services.spec import spec_of_rule
 
 # So many tags are looked at; a rule that writes to none of them is not found.
 NAMES = 5000
+# The database leaves out rules that write to other namespaces, unless there were so many to name.
+NAMESPACES = 500
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,19 @@ def overlaps(
     others: QuerySet[SyncRule],
     is_over: Callable[[], bool] = lambda: False,
 ) -> list[Overlap] | None:
-    """Which of the other enabled rules may bring one of the tags that arrive, too; None when the time was over before.
+    """Which of the other rules may bring one of the tags that arrive, too; None when the time was over before.
 
+    Disabled ones are among them, last: they can be enabled at any time, or synchronized by hand as they are.
     arriving: (source repository, target repository, tag).
     """
     arrivals = Arrivals(islice(arriving, NAMES))
-    rivals = others.filter(enabled=True, target=rule.target_id).exclude(pk=rule.pk)
+    rivals = others.filter(arrivals.may_be_written_by, target=rule.target_id).exclude(pk=rule.pk)
     found = []
-    for other in rivals.select_related("source", "target").order_by("name", "pk").iterator():
+    for other in rivals.select_related("source").order_by("-enabled", "name", "pk").iterator():
         if is_over():
             return None
+        # Reading the same target again with each of very many rules takes as long as reading the rules.
+        other.target = rule.target
         if names := arrivals.below(other.target_namespace or other.source_namespace):
             found.append(_compare(rule, other, names, arrivals))
     return [overlap for overlap in found if overlap.names]
@@ -73,6 +78,13 @@ class Arrivals:
                 self._below[namespace].append(arrived)
         # Many rules have the same expressions.
         self.has_any = cache(self._has_any)
+
+    @property
+    def may_be_written_by(self) -> Q:
+        """The rules for which `below` has something; perhaps more than these, never less."""
+        if len(self._below) > NAMESPACES:
+            return Q()
+        return Q(target_namespace__in=self._below) | Q(target_namespace="", source_namespace__in=self._below)
 
     def below(self, namespace: str) -> list[str]:
         """The repositories that a rule may write whose target namespace this is; at the top level, any."""

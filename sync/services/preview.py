@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 
 from django.conf import settings
 
@@ -13,9 +14,12 @@ from sync.oci.errors import Cancelled, OciError
 from sync.replication.plan import Action, Decision, Planner, list_repositories, list_tags
 from sync.replication.spec import Spec
 from sync.services.connect import open_registry
+from sync.services.overlaps import Overlap, overlaps
 from sync.services.spec import spec_of_rule
 
 FAILED = "failed"
+# Of very many other rules, each compared with very many names, a search could take longer than the plan.
+OVERLAPS_SECONDS = 5.0
 # What the page and the command call each action: beside one tag, and after a number of tags.
 WORDS = {
     Action.COPY: ("new", "new"),
@@ -83,6 +87,16 @@ def decide(planner: Planner, spec: Spec, repository: str, tag: str) -> Planned:
         raise
     except OciError as error:
         return planned(None, error)
+
+
+def overlapping(rule: SyncRule, planned: Sequence[Planned]) -> list[Overlap] | None:
+    """Other rules that may write some of what arrives in the target; None when there was no time to look for them."""
+    until = monotonic() + OVERLAPS_SECONDS
+    stays = (Action.LEFT_OUT, Action.VANISHED)
+    arriving = (
+        (one.repository, one.target_repository, one.tag) for one in planned if one.tag and one.action not in stays
+    )
+    return overlaps(rule, arriving, SyncRule.objects.all(), lambda: monotonic() >= until)
 
 
 def counts(planned: Sequence[Planned]) -> dict[str, int]:

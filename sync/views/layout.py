@@ -19,6 +19,9 @@ WORKERS_SECONDS = 10
 FILTERED_CHOICES = 8
 # Pages that every instance has, besides its rules.
 OF_EACH_INSTANCE = ("rule-new", "instance")
+# What the list of rules of another instance is narrowed to and sorted by as well. Not the target: rules there may have
+# none to it; nor the page, whose keys are names of this list.
+CARRIED = ("q", "state", "sort")
 
 
 def enter_instance(request: Request, name: str) -> Instance:
@@ -89,10 +92,16 @@ class Layout:
         """The same page of every instance, as far as another instance has it."""
         match = self._request.resolver_match
         page = match.url_name if match and match.url_name in OF_EACH_INSTANCE else "rules"
+        query = self._carried if match and match.url_name == "rules" else {}
         failing = runs.failing_now()
         return [
-            Choice(instance, reverse(page, args=[instance.name]), failing[instance.pk]) for instance in self.instances
+            Choice(instance, reverse(page, args=[instance.name], query=query or None), failing[instance.pk])
+            for instance in self.instances
         ]
+
+    @property
+    def _carried(self) -> dict[str, str]:
+        return {name: text for name in CARRIED if (text := self._request.GET.get(name))}
 
     @property
     def failing(self) -> int:

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST, require_safe
@@ -65,7 +66,7 @@ def rule_list(request: Request, instance: str) -> HttpResponse:
     tasks = runs.newest_tasks(page.rows)
     count = told(count_up_to(rules, page), "rule", "rules")
     context = {"instance": source, "rows": _rows(page.rows, tasks), "page": page, "filter": narrowed, "count": count}
-    return live_page(
+    answer = live_page(
         request,
         "rules/list.html",
         {**context, "sorting": sorting, "heads": sorting.heads},
@@ -74,6 +75,10 @@ def rule_list(request: Request, instance: str) -> HttpResponse:
         seconds=poll_seconds_of_list(tasks.values()),
         announce=f"{count}{sorting.words}",
     )
+    if is_for(request, "rule-list"):
+        # The switcher stands outside of what is exchanged, and leads to lists that are narrowed as this one now is.
+        answer.write(render_to_string("parts/_choices.html", {"anew": True}, request))
+    return answer
 
 
 def _rows(rules: Sequence[SyncRule], tasks: Mapping[int | None, SyncTask]) -> list[RuleRow]:

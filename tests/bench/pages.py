@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -71,23 +72,41 @@ def _measured(filled: "Filled", rounds: int) -> Iterator[Figures]:
         figures = _measure(client, page, url, rounds)
         print(figures, flush=True)
         yield figures
+    figures = _measure_preview(client, filled, rounds)
+    print(figures, flush=True)
+    yield figures
 
 
-def _measure(client: Any, page: str, url: str, rounds: int) -> Figures:
+def _measure_preview(client: Any, filled: "Filled", rounds: int) -> Figures:
+    """The first request lists the source, as the first look at it does; the others are those of who goes on typing."""
+    from tests.bench.previewed import previewed
+
+    with previewed(filled.source) as preview:
+        answer = client.post(preview.url, preview.form, headers={"HX-Request": "true"}).content.decode()
+        if "may also write to" not in answer or "no time" in answer:
+            raise Failed(f"The preview did not tell everything: {answer}")
+        return _measure(client, f"preview while typing, {preview.rules:,} rules", preview.url, rounds, preview.form)
+
+
+def _measure(client: Any, page: str, url: str, rounds: int, form: dict[str, str] | None = None) -> Figures:
+    """form: what is posted to it; without, the page is read."""
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
     is_poll = "seen=" in url
     headers = {"HX-Request": "true", "HX-Target": "repositories"} if is_poll else {}
+    ask = partial(client.get, url, headers=headers)
+    if form:
+        ask = partial(client.post, url, form, headers={"HX-Request": "true"})
     milliseconds = []
     for _ in range(WARM + rounds):
         began = monotonic()
-        answer = client.get(url, headers=headers)
+        answer = ask()
         milliseconds.append((monotonic() - began) * 1000)
         if answer.status_code != (204 if is_poll else 200):
             raise Failed(f"{page}: {url} answered {answer.status_code}")
     with CaptureQueriesContext(connection) as queries:
-        client.get(url, headers=headers)
+        ask()
     return Figures(page, len(queries), milliseconds[WARM:])
 
 

@@ -83,7 +83,9 @@ def test_pages_are_measured_on_a_database_of_their_own():
     told = run("--pages", "--scale", "0.005")
     assert "10 rules, 102 tasks" in told and "filled in" in told
     rows = [line.split() for line in told.splitlines() if line.startswith("  rules")]
-    assert len(rows) == 6
+    assert len(rows) == 9
+    rows += [line.split() for line in told.splitlines() if line.startswith("  preview while typing, 10 rules")]
+    assert len(rows) == 10
     for row in rows:
         queries, median, worst = (float(word) for word in row[-3:])
         assert 1 < queries <= 12 and 0 < median <= worst

@@ -8,6 +8,7 @@ from django.template.defaultfilters import filesizeformat
 
 from demo.registries import free_port
 from sync.models import SyncTask
+from sync.services import preview
 from sync.services.preview import WORDS
 from tests.commands.test_bulk_sync import bulk_sync
 from tests.fakes.registry import Answer
@@ -66,6 +67,48 @@ def test_a_dry_run_calls_what_becomes_of_a_tag_as_the_page_does(rule, namespace,
     told, *lines = out.splitlines()
     assert told.endswith(": 1 there and equal, 1 in conflict")
     assert [line.split("  ")[-1] for line in lines] == [WORDS[action][0] for action in ("unchanged", "conflict")]
+
+
+def test_a_dry_run_tells_which_other_rules_may_write_to_the_same_names(rule, namespace, source):
+    for number in range(7):
+        push(source, f"{namespace}/app-{number}", "v1", some_image())
+    make = {"source_namespace": namespace}
+    make_rule(rule.source, rule.target, name="all-of-it", **make)
+    make_rule(rule.source, rule.target, name="off", enabled=False, repositories="app-3", **make)
+    make_rule(rule.source, rule.target, name="other-tags", tags="latest", **make)
+    _, out, _ = bulk_sync("--rule", "everything", "--dry-run")
+    assert out.splitlines()[1:3] == [
+        f"  rule guangzhou/all-of-it may also write to {namespace}/app-0 and 6 more in frankfurt",
+        f"  rule guangzhou/off (disabled) may also write to {namespace}/app-3 in frankfurt",
+    ]
+    assert "other-tags" not in out
+    _, out, _ = bulk_sync("--rule", "everything", "--dry-run", "--json")
+    names = [f"{namespace}/app-{number}" for number in range(7)]
+    assert json.loads(out)["plans"][0]["overlaps"] == [
+        {"rule": "guangzhou/all-of-it", "enabled": True, "names": names[:5], "more": 2},
+        {"rule": "guangzhou/off", "enabled": False, "names": [names[3]], "more": 0},
+    ]
+
+
+def test_of_what_does_not_arrive_a_dry_run_tells_no_other_rule(rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    rule.images = False
+    rule.save()
+    make_rule(rule.source, rule.target, name="all-of-it", source_namespace=namespace)
+    _, out, _ = bulk_sync("--rule", "everything", "--dry-run", "--json")
+    (plan,) = json.loads(out)["plans"]
+    assert (plan["left out"], plan["overlaps"]) == (1, [])
+
+
+def test_a_dry_run_says_when_there_was_no_time_to_look_for_other_rules(rule, namespace, source, monkeypatch):
+    monkeypatch.setattr(preview, "OVERLAPS_SECONDS", 0)
+    push(source, f"{namespace}/web", "v1", some_image())
+    make_rule(rule.source, rule.target, name="all-of-it", source_namespace=namespace)
+    _, out, _ = bulk_sync("--rule", "everything", "--dry-run")
+    assert "  There was no time to look for other rules that write to the same names.\n" in out
+    assert "may also write" not in out and f"{namespace}/web:v1  new" in out
+    _, out, _ = bulk_sync("--rule", "everything", "--dry-run", "--json")
+    assert json.loads(out)["plans"][0]["overlaps"] is None
 
 
 def test_a_dry_run_without_a_source_is_status_1(rule, source):

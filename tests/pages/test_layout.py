@@ -65,3 +65,25 @@ def test_a_message_can_be_closed_and_is_told_aloud_once(console, rule):
     toasts = by_id(page, "toasts")
     assert "role" not in attributes(toasts), "the announcer tells it"
     assert [attributes(button)["aria-label"] for button in elements(str(toasts), "button")] == ["Close this message"]
+
+
+def instances_of_switcher(page):
+    return [attributes(link)["href"] for link in elements(str(by_id(page, "choices")), "a")]
+
+
+def test_another_instance_shows_its_rules_narrowed_and_sorted_as_these_are(console, rule):
+    narrowed = f"{RULES}?state=failing&q=a+b%26c&sort=-lag&target=prod-eu&after=x&seen=y&other=z"
+    kept = "?q=a+b%26c&state=failing&sort=-lag"
+    page = console.get(narrowed).content.decode()
+    assert instances_of_switcher(page) == [f"/i/prod-eu/rules/{kept}", f"{RULES}{kept}"]
+    assert instances_of_switcher(console.get(RULES).content.decode()) == ["/i/prod-eu/rules/", RULES]
+    page = console.get(f"/i/prod-gz/rules/web/?{narrowed.partition('?')[2]}").content.decode()
+    assert instances_of_switcher(page) == ["/i/prod-eu/rules/", RULES], "only lists of rules are narrowed so"
+
+
+def test_the_switcher_follows_what_is_typed_into_the_filter_and_polls_leave_it_alone(console, rule):
+    asked = {"HX-Request": "true", "HX-Target": "rule-list"}
+    page = console.get(f"{RULES}?state=enabled&q=", headers=asked).content.decode()
+    assert instances_of_switcher(page) == ["/i/prod-eu/rules/?state=enabled", f"{RULES}?state=enabled"]
+    assert attributes(by_id(page, "choices"))["hx-swap-oob"] == "true"
+    assert 'id="choices"' not in console.get(f"{RULES}?state=enabled", headers=POLL).content.decode()

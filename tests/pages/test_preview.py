@@ -132,8 +132,12 @@ def test_other_rules_that_may_write_there_are_noted(console, listed_source, valu
         )
     page = console.post(URL, {**values, **ALL}, headers=HTMX).content.decode()
     assert "Rule r0 may also write to prod/web in prod-eu, from team of paris." in told(page)
+    assert "(disabled)" not in told(page)
     assert "r2 may also" in told(page) and "r3 may also" not in told(page) and "And 1 more rule." in told(page)
     assert "/i/paris/rules/r0/" in page
+    SyncRule.objects.filter(name__in=["r0", "r1"]).update(enabled=False)
+    page = console.post(URL, {**values, **ALL}, headers=HTMX).content.decode()
+    assert "Rule r0 (disabled) may also write to prod/web" in told(page) and "Rule r2 may also write" in told(page)
 
 
 def test_without_script_the_button_posts_the_form_and_what_was_typed_is_kept(console, listed_source, values):

@@ -259,6 +259,7 @@ def test_other_rules_that_may_write_to_the_same_names(rule, namespace, source, g
         ("a-copy", [f"{namespace}/api", arrived], True),
         ("b-elsewhere", [arrived], False),
         ("e-other-names", [f"{namespace}/api"], False),
+        ("c-off", [f"{namespace}/api", arrived], False),
     ]
 
 

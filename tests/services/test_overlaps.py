@@ -80,7 +80,10 @@ def test_when_time_is_over_nothing_is_said(own):
         ("team", "alone", False),
     ],
 )
-def test_which_namespaces_can_overlap(namespace, arrived, overlapping, own):
+@pytest.mark.parametrize("named", [500, 0])
+def test_which_namespaces_can_overlap(namespace, arrived, overlapping, named, own, monkeypatch):
+    """Whether the database leaves out the others or not."""
+    monkeypatch.setattr("sync.services.overlaps.NAMESPACES", named)
     make_many(own, namespace)
     assert bool(search(own, rows=[("team/app", arrived, "v1")])) is overlapping
 
@@ -89,3 +92,11 @@ def test_a_rule_to_the_top_level_may_write_anywhere(own):
     make_many(own, "from", target_namespace="/")
     (found,) = search(own, rows=[("team/app", "team/app", "v1")])
     assert found.names == ["team/app"]
+
+
+def test_disabled_rules_are_found_too_after_the_others_and_cost_no_further_query(own, django_assert_num_queries):
+    make_many(own, "team", enabled=False)
+    make_rule(own.source, own.target, name="z-enabled", source_namespace="team")
+    with django_assert_num_queries(1):
+        found = search(own)
+    assert [(one.rule.name, one.rule.enabled) for one in found] == [("z-enabled", True), ("r0000", False)]

@@ -5,6 +5,7 @@ import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,22 @@ from sync.credentials import CredentialKeyMissing
 from sync.management.following import FollowingCommand
 from sync.oci.errors import OciError
 from sync.services import bulk, preview
+from sync.services.overlaps import Overlap
 from sync.services.volume import Volume, weigh
+
+# So many of the names that another rule may write to, too, stand in the JSON; the rest is counted.
+OVERLAP_NAMES = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """reason: why nothing can be told, else blank. overlaps: None when they are not known."""
+
+    order: bulk.Order
+    planned: Sequence[preview.Planned] = ()
+    volume: Volume = field(default_factory=Volume)
+    overlaps: Sequence[Overlap] | None = None
+    reason: str = ""
 
 
 class Command(FollowingCommand):
@@ -66,37 +82,57 @@ class Command(FollowingCommand):
         for order in orders:
             try:
                 planned = list(preview.plan(order.rule, order.selection))
-                volume, reason = weigh(order.rule, planned), ""
+                volume = weigh(order.rule, planned)
+                plan = Plan(order, planned, volume, preview.overlapping(order.rule, planned))
             except (OciError, CredentialKeyMissing) as error:
-                planned, volume, reason = [], Volume(), str(error)
-            failed = failed or bool(reason) or any(one.error for one in planned)
-            plans.append((order, planned, volume, reason))
+                plan = Plan(order, reason=str(error))
+            failed = failed or bool(plan.reason) or any(one.error for one in plan.planned)
+            plans.append(plan)
         with self.heard_to_the_end():
             if as_json:
-                self.stdout.write(json.dumps({"plans": [_plan_as_json(*plan) for plan in plans]}))
+                self.stdout.write(json.dumps({"plans": [_plan_as_json(plan) for plan in plans]}))
             else:
                 for plan in plans:
-                    self._print_plan(*plan)
+                    self._print_plan(plan)
         return bulk.EXIT_FAILED if failed else bulk.EXIT_FULFILLED
 
-    def _print_plan(self, order: bulk.Order, planned: Sequence[preview.Planned], volume: Volume, reason: str) -> None:
-        if reason:
-            self.stdout.write(f"{order.rule} -> {order.rule.target}: cannot be told: {reason}")
+    def _print_plan(self, plan: Plan) -> None:
+        rule = plan.order.rule
+        if plan.reason:
+            self.stdout.write(f"{rule} -> {rule.target}: cannot be told: {plan.reason}")
             return
-        told = "; ".join(filter(None, (preview.counted(planned) or "nothing matches", str(volume))))
-        self.stdout.write(f"{order.rule} -> {order.rule.target}: {told}")
-        for one in planned:
+        told = "; ".join(filter(None, (preview.counted(plan.planned) or "nothing matches", str(plan.volume))))
+        self.stdout.write(f"{rule} -> {rule.target}: {told}")
+        if plan.overlaps is None:
+            self.stdout.write("  There was no time to look for other rules that write to the same names.")
+        for overlap in plan.overlaps or ():
+            self.stdout.write(f"  {_overlap_in_words(overlap)}")
+        for one in plan.planned:
             words = f"{one.words}: {one.error}" if one.error else one.words
             self.stdout.write(f"  {one.repository}:{one.tag} -> {one.target_repository}:{one.tag}  {words}")
 
 
-def _plan_as_json(order: bulk.Order, planned: Sequence[preview.Planned], volume: Volume, reason: str) -> dict[str, Any]:
-    """bytes_at_most: null where a manifest could not be read. reason: why nothing can be told, else blank."""
+def _overlap_in_words(overlap: Overlap) -> str:
+    disabled = "" if overlap.rule.enabled else " (disabled)"
+    more = f" and {overlap.more:,} more" if overlap.more else ""
+    return f"rule {overlap.rule}{disabled} may also write to {overlap.names[0]}{more} in {overlap.rule.target.name}"
+
+
+def _overlap_as_json(overlap: Overlap) -> dict[str, Any]:
+    names = overlap.names[:OVERLAP_NAMES]
+    more = len(overlap.names) - len(names)
+    return {"rule": str(overlap.rule), "enabled": overlap.rule.enabled, "names": names, "more": more}
+
+
+def _plan_as_json(plan: Plan) -> dict[str, Any]:
+    """bytes_at_most: null where a manifest could not be read. overlaps: null where they are not known."""
+    volume, reason = plan.volume, plan.reason
     return {
-        "rule": str(order.rule),
-        "target": order.rule.target.name,
-        **preview.counts(planned),
+        "rule": str(plan.order.rule),
+        "target": plan.order.rule.target.name,
+        **preview.counts(plan.planned),
         "bytes_at_most": volume.bytes if volume.is_complete and not reason else None,
+        "overlaps": None if plan.overlaps is None else [_overlap_as_json(one) for one in plan.overlaps],
         "reason": reason,
         "resources": [
             {
@@ -108,6 +144,6 @@ def _plan_as_json(order: bulk.Order, planned: Sequence[preview.Planned], volume:
                 "target_digest": one.decision.target_digest if one.decision else "",
                 "reason": str(one.error) if one.error else "",
             }
-            for one in planned
+            for one in plan.planned
         ],
     }
