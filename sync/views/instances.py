@@ -71,8 +71,16 @@ def instance_check(request: Request, instance: str) -> HttpResponse:
     findings = connect.test_connection(found)
     found.refresh_from_db()
     if wants_fragment(request):
-        return render(request, "instances/_health.html", {"instance": found, "findings": findings})
+        context = {"instance": found, "findings": findings, "announce": _told_aloud(found, findings)}
+        return render(request, "instances/_health.html", context)
     return show(request, found, findings=findings)
+
+
+def _told_aloud(instance: Instance, findings: list[connect.Finding]) -> str:
+    faults = [fault.detail or fault.what for fault in findings if fault.ok is False]
+    if not faults:
+        return f"The connection to {instance.name} works."
+    return f"The connection to {instance.name} has a problem: {' '.join(faults)}"
 
 
 def show(request: Request, instance: Instance, secret: str = "", **answers: Any) -> HttpResponse:

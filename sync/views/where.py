@@ -22,7 +22,7 @@ STAFF_MUST_SEE = ("sync.view_instance", "sync.view_syncrule", "sync.view_synctas
 @page_or_fragment
 def where(request: Request) -> HttpResponse:
     found = _look(request, access.visible_instances(request.user))
-    template = "where/_answer.html" if wants_fragment(request) else "where/page.html"
+    template = "where/_fragment.html" if wants_fragment(request) else "where/page.html"
     return render(request, template, found, status=422 if found["problem"] else 200)
 
 

@@ -106,6 +106,22 @@ def test_a_long_task_is_stopped(page: Page, console: Console) -> None:
         expect(page.locator(".group", has_text="prod/web/nginx")).to_be_visible()
 
 
+def test_a_connection_is_tested_and_the_focus_stays(page: Page) -> None:
+    test = page.get_by_role("button", name="Test connection")
+    page.goto("/i/guangzhou/")
+    press(page, test)
+    expect(page.locator("#announcer")).to_have_text("The connection to guangzhou works.")
+    expect(page.locator("#health .findings")).to_be_visible()
+    expect(test).to_be_focused()
+    page.goto("/instances/guangzhou/edit/")
+    press(page, test)
+    expect(page.get_by_role("status").get_by_text("Reachable")).to_be_visible()
+    expect(test).to_be_focused()
+    page.get_by_label("Address").fill("no address")
+    press(page, test)
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
 def test_who_leaves_a_form_with_changes_is_asked(page: Page) -> None:
     asked: list[str] = []
 

@@ -150,6 +150,20 @@ def test_help_is_reached_from_the_header_and_fits(page: Page) -> None:
     assert len(columns) == 1
 
 
+def test_where_the_field_has_no_room_an_icon_leads_to_its_page(page: Page) -> None:
+    page.goto(RULES)
+    banner = page.get_by_role("banner")
+    field, link = banner.get_by_role("searchbox"), banner.get_by_role("link", name="Where is it?", exact=True)
+    for width in (1280, 901, 900, 600, 320):
+        page.set_viewport_size({"width": width, "height": 800})
+        expect(field).to_be_visible(visible=width > 900)
+        expect(link).to_be_visible(visible=width <= 900)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"scrolls at {width}"
+    link.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Where is it?")
+    expect(page.locator("#ref")).to_be_focused()
+
+
 def test_a_poll_brings_the_count_of_failing_rules_into_the_navigation(page: Page) -> None:
     counts = page.locator(".nav-counts")
     fragment = '<span id="nav-counts" hx-swap-oob="innerHTML:.nav-counts"><span class="mark fail">7</span></span>'

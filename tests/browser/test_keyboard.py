@@ -117,10 +117,13 @@ def test_where_is_it_answers_from_the_header_of_any_page(page: Page) -> None:
         "Not in the source"
     )
     expect(page).to_have_url(re.compile("v9.9.9"))
+    expect(page).to_have_title("prod/web/nginx:v9.9.9 - Where is it? - Console")
+    expect(page.locator("#announcer")).to_contain_text("prod/web/nginx:v9.9.9: There in 0 of ")
     assert page.evaluate("window.same"), "the page was not loaded again"
     page.locator("#ref").fill("Prod Web")
     page.get_by_role("button", name="Look up").click()
     expect(page.get_by_role("alert")).to_contain_text("is not a")
+    expect(page.locator("#announcer")).to_be_empty()
 
 
 def test_a_dialog_gives_the_focus_back_also_when_its_opener_is_gone(page: Page) -> None:

@@ -43,6 +43,7 @@ PAGES = {
     "preferences": "/preferences/",
     "help": "/help/",
     "admin": "/admin/",
+    "admin-where": "/admin/where/?ref=prod/web/nginx:latest",
     "not-found": "/i/unknown/rules/",
 }
 # No address of a console that works as it should answers with these to an administrator.

@@ -55,8 +55,11 @@ def test_a_webhook_and_a_circle(page, console: Console):
     told = page.locator("#told")
     expect(told.get_by_text("127.0.0.1 is private").first).to_be_visible(timeout=60_000)
     expect(told.get_by_role("button", name="Send again")).to_have_count(1)
-    told.get_by_role("button", name="Send a test").click()
+    test = told.get_by_role("button", name="Send a test")
+    test.press("Enter")
     expect(page.locator("#toasts").get_by_text("The test was not taken.")).to_be_visible()
+    expect(page.locator("#announcer")).to_contain_text("The test was not taken.")
+    expect(test).to_be_focused()
     photograph(page, "rule-told")
     assert violations(page) == []
 

@@ -95,11 +95,21 @@ def test_what_is_found_and_what_can_be_done_about_it(console, filled):
     cells = texts(page, "td")
     assert "Missing in the target" in cells and "There, but not in the source" in cells
     assert any("Sync brings what is missing." in text for text in texts(page, "li"))
-    assert any("is there, but not in the source" in text for text in texts(page, "li"))
+    extra = next(text for text in texts(page, "li") if "is there, but not in the source" in text)
+    assert extra.endswith("or belong to something else. Sync leaves it as it is.")
     sync = by_id(page, f"sync-{filled.pk}")
     assert attributes(sync)["formaction"] == reverse("rule-sync", args=["prod-gz", "web"])
     assert not next_step(page) and not SyncTask.objects.exists()
     assert words(by_id(page, "check-go")) == "Check again"
+
+
+def test_what_is_extra_says_how_much_of_it_a_sync_deletes(console, filled):
+    SyncRule.objects.update(delete_removed=True, removal_share=5)
+    extra = next(text for text in texts(got(console, RUN), "li") if "is there, but not in the source" in text)
+    assert extra.endswith(
+        "or belong to something else. Of these, Sync deletes only what the rule itself brought. "
+        "If that is more than 5 % of all it has brought, it asks first."
+    )
 
 
 def test_a_target_that_holds_everything_is_told_without_a_table_or_a_button(console, filled):

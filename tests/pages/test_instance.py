@@ -81,9 +81,19 @@ def test_the_connection_is_tested_as_it_is_saved(console, registry):
     found = words(by_id(answer.content.decode(), "health"))
     assert "Reachable" in found and "An upload was begun and given up again." in found
     assert Instance.objects.get(name="prod-gz").healthy is True
+    announcer = by_id(answer.content.decode(), "announcer")
+    assert (attributes(announcer)["hx-swap-oob"], words(announcer)) == (
+        "innerHTML",
+        "The connection to prod-gz works.",
+    )
     whole = console.post("/i/prod-gz/check/").content.decode()
     assert "Listing allowed" in words(by_id(whole, "health"))
     assert console.get("/i/prod-gz/check/").status_code == 405
+
+
+def test_a_connection_that_fails_is_told_aloud_with_its_cause(console, source):
+    told = words(by_id(console.post("/i/prod-gz/check/", headers=FRAGMENT).content.decode(), "announcer"))
+    assert told.startswith("The connection to prod-gz has a problem: ") and "refused" in told
 
 
 @pytest.mark.parametrize("url", ["/i/nowhere/", "/i/nowhere/namespaces/"])

@@ -83,7 +83,22 @@ def test_rules_of_other_namespaces_are_named_when_the_name_is_nobodys(console, r
 def test_for_htmx_the_answer_alone(console, rule):
     answer = console.get(WHERE, {"ref": NAME}, headers=HTMX)
     assert "HX-Request" in answer.headers["Vary"]
-    assert not texts(answer.content.decode(), "h1") and words(by_id(answer.content.decode(), "answer"))
+    part = answer.content.decode()
+    assert not texts(part, "h1") and words(by_id(part, "answer"))
+
+
+def test_for_htmx_the_answer_comes_with_its_title_and_is_told_aloud(console, failed):
+    part = console.get(WHERE, {"ref": NAME}, headers=HTMX).content.decode()
+    assert texts(part, "title") == texts(looked_up(console), "title") == [f"{NAME} - Where is it? - Console"]
+    announcer = by_id(part, "announcer")
+    assert attributes(announcer)["hx-swap-oob"] == "innerHTML"
+    assert words(announcer) == f"{NAME}: There in 0 of 2 instances; 2 could not be looked at."
+
+
+def test_for_htmx_a_refusal_is_an_alert_and_not_told_twice(console, rule):
+    part = console.get(WHERE, {"ref": "Prod Web"}, headers=HTMX).content.decode()
+    assert words(by_id(part, "announcer")) == ""
+    assert [attributes(one).get("role") for one in elements(part, "div")].count("alert") == 1
 
 
 def test_who_was_granted_nothing_learns_nothing(rule):
