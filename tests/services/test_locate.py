@@ -130,6 +130,17 @@ def test_what_the_source_lacks_no_rule_can_bring(rule, namespace):
     assert str(found.reasons[0]) == f"Source: guangzhou has nothing under the name {namespace}/web:1.2.3"
 
 
+def test_what_is_no_registry_has_nothing_to_tell(rule, namespace, source):
+    """Any web server answers 404."""
+    push(source, f"{namespace}/web", "v1", some_image())
+    with FakeRegistry() as web:
+        Instance.objects.filter(name="frankfurt").update(url=web.url)
+        seen = at(everywhere(f"{namespace}/web:v1"), "frankfurt").seen
+        assert seen.state is State.UNKNOWN and "404" in seen.problem
+        web.script("GET", "/v2/", Scripted(401, {"WWW-Authenticate": 'Basic realm="it"'}))
+        assert at(everywhere(f"{namespace}/web:v1"), "frankfurt").seen.state is State.ABSENT
+
+
 def test_a_name_is_followed_to_where_it_arrives_and_to_where_it_comes_from(rule, namespace, source):
     changed(rule, target_namespace=f"mirror-{namespace}")
     image = push(source, f"{namespace}/web", "v1", some_image())

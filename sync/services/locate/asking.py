@@ -12,7 +12,7 @@ from time import monotonic
 from sync.credentials import CredentialKeyMissing
 from sync.models import Instance
 from sync.oci.client import Client
-from sync.oci.errors import OciError
+from sync.oci.errors import Denied, OciError, Unauthorized
 from sync.oci.manifest import Kind
 from sync.oci.reference import InvalidReference
 from sync.replication.plan import Kinds
@@ -77,8 +77,13 @@ def _ask_instance(
         answers.update(dict.fromkeys(places, Seen(State.UNKNOWN, problem=f"{instance.name}: {error}")))
         return
     with closing(client):
+        no_registry: str | None = None
         for place in places:
-            answers[place] = _ask_place(client, place.repository, reference, with_kind=place in kinds_at)
+            seen = _ask_place(client, place.repository, reference, with_kind=place in kinds_at)
+            if seen.state is State.ABSENT:
+                no_registry = _no_registry(client) if no_registry is None else no_registry
+                seen = Seen(State.UNKNOWN, problem=no_registry) if no_registry else seen
+            answers[place] = seen
 
 
 def _hasty_client(instance: Instance, seconds: float) -> Client:
@@ -96,6 +101,17 @@ def _ask_place(client: Client, repository: str, reference: str, *, with_kind: bo
     if held is None:
         return Seen(State.ABSENT)
     return Seen(State.THERE, held.digest, _kind(client, repository, held.digest) if with_kind else None)
+
+
+def _no_registry(client: Client) -> str:
+    """Why this is none, or blank: any web server says 404 of what it has never heard of."""
+    try:
+        client.ping()
+    except (Unauthorized, Denied):
+        pass
+    except OciError as error:
+        return str(error)
+    return ""
 
 
 def _kind(client: Client, repository: str, digest: str) -> Kind | None:
