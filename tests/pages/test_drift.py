@@ -236,7 +236,7 @@ def test_a_side_that_is_away_is_explained_and_the_check_goes_on_afterwards(conso
     problem = next(one for one in elements(page, "div") if "problem" in attributes(one).get("class", ""))
     assert f"{side.capitalize()} {instance.name}: cannot reach the registry" in words(problem)
     assert "Check the address" in words(problem)
-    assert not next_step(page) and "The check waits:" in words(by_id(page, "announcer"))
+    assert not next_step(page) and "The check is interrupted:" in words(by_id(page, "announcer"))
     assert found(got(console, link(page, "Continue"), **STEP)) == ["prod/web:v3"]
 
 
