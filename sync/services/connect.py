@@ -78,14 +78,14 @@ def open_registry(
     return registry_of_kind(instance.kind, client)
 
 
-def reach(registry: Registry) -> OciError | None:
+def reach(client: Client) -> OciError | None:
     """Asks a side once before its many resources are asked for: a wrong address is one sentence, not thousands.
 
     "No right" is returned and left to the resources: some registries refuse the bare question and answer for
     repositories, others serve what is public whatever the credential (P-23).
     """
     try:
-        registry.client.ping()
+        client.ping()
     except (Unauthorized, Denied) as refusal:
         return refusal
     return None

@@ -28,12 +28,14 @@ BOX_SECONDS = 3.0
 # Listing ends here, so that some time is left to compare; half of it is for the names of the repositories. A source
 # that has told nothing by then is waited for until the end.
 LISTING_SECONDS = 2.0
+# How often one looks whether it has told something.
 LOOK_SECONDS = 0.05
 CALLS_AT_ONCE = 16
 # A look takes a thread of the web server: so many at once, and others wait no longer than this for theirs.
 LOOKS_AT_ONCE = 4
 TURN_SECONDS = 1.0
 LINES = 20
+NOTABLE = (FAILED, Action.OVERWRITE, Action.CONFLICT)
 COMPARED = 200
 # Of so many artifacts the manifests are read: a registry may count each as a pull.
 WEIGHED = 40
@@ -63,9 +65,7 @@ class Glance:
         """The first by name; where there are more, what a person should know of before the others."""
         if len(self.compared) <= LINES:
             return self.compared
-        return sorted(self.compared, key=lambda one: one.action not in (FAILED, Action.OVERWRITE, Action.CONFLICT))[
-            :LINES
-        ]
+        return sorted(self.compared, key=lambda one: one.action not in NOTABLE)[:LINES]
 
     @property
     def more(self) -> int:

@@ -144,7 +144,7 @@ class Turn:
         if self._patient and not outages.may_ask(instance):
             raise Away(instance.down_reason)
         try:
-            refusal = self._aside(partial(reach, registry), registry)
+            refusal = self._aside(partial(reach, registry.client), registry)
         except OciError as error:
             if not (self._patient and error.outage):
                 raise

@@ -84,7 +84,7 @@ class Comparing:
         self._give_up_at = monotonic() + CALL_SECONDS
 
     def _reach(self, side: Registry) -> tuple[str, OciError | None]:
-        return side.client.side, reach(side)
+        return side.client.side, reach(side.client)
 
     def _names(self) -> Sequence[str] | None:
         """The repositories of the source that match, sorted; None while their list is not complete. Raises OciError."""
@@ -207,7 +207,7 @@ class Comparing:
             raise self._refused[error.side]
         if error.outage:
             self._allow_time()
-            reach(self._source if error.side == "source" else self._target)
+            reach((self._source if error.side == "source" else self._target).client)
         return error
 
     def _items(self, name: str) -> Iterator[Item]:

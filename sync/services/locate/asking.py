@@ -12,11 +12,11 @@ from time import monotonic
 from sync.credentials import CredentialKeyMissing
 from sync.models import Instance
 from sync.oci.client import Client
-from sync.oci.errors import Denied, OciError, Unauthorized
+from sync.oci.errors import OciError
 from sync.oci.manifest import Kind
 from sync.oci.reference import InvalidReference
 from sync.replication.plan import Kinds
-from sync.services.connect import credential_of, hasty_endpoint
+from sync.services.connect import credential_of, hasty_endpoint, reach
 from sync.services.locate.routes import Place
 
 SECONDS = 4.0
@@ -106,9 +106,7 @@ def _ask_place(client: Client, repository: str, reference: str, *, with_kind: bo
 def _no_registry(client: Client) -> str:
     """Why this is none, or blank: any web server says 404 of what it has never heard of."""
     try:
-        client.ping()
-    except (Unauthorized, Denied):
-        pass
+        reach(client)
     except OciError as error:
         return str(error)
     return ""
