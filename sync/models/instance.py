@@ -24,6 +24,16 @@ def check_bytes_per_second(value: int) -> None:
 class Instance(models.Model):
     class Kind(models.TextChoices):
         REGISTRY = "registry", "OCI registry"
+        TCR = "tcr", "Tencent Container Registry (TCR)"
+        HARBOR = "harbor", "Harbor"
+        CHARTS = "charts", "Chart repository (index.yaml, ChartMuseum)"
+        DOCKER_HUB = "dockerhub", "Docker Hub"
+        GITHUB = "github", "GitHub Container Registry"
+        GITLAB = "gitlab", "GitLab container registry"
+        ECR = "ecr", "Amazon ECR"
+        ACR = "acr", "Azure Container Registry"
+        GOOGLE = "google", "Google Artifact Registry"
+        QUAY = "quay", "Quay"
 
     name = models.CharField(max_length=64, unique=True, validators=[name_validator], help_text=NAME_HELP)
     region = models.CharField(max_length=64, help_text="Where it stands, for example ap-guangzhou or Frankfurt.")
@@ -32,6 +42,17 @@ class Instance(models.Model):
     username = models.CharField(max_length=255, blank=True)
     encrypted_password = models.TextField(blank=True, editable=False)
     password_set_at = models.DateTimeField(null=True, editable=False)
+    # Of a management API with a key of its own (TCR).
+    api_key_id = models.CharField("SecretId", max_length=255, blank=True)
+    encrypted_api_key = models.TextField(blank=True, editable=False)
+    api_key_set_at = models.DateTimeField(null=True, editable=False)
+    api_region = models.CharField(
+        "region of the TCR instance", max_length=64, blank=True, help_text="For example ap-guangzhou."
+    )
+    registry_id = models.CharField("registry ID", max_length=64, blank=True, help_text="For example tcr-12345678.")
+    api_address = models.CharField(
+        "API address", max_length=255, blank=True, help_text="Blank: tcr.tencentcloudapi.com."
+    )
     ca_certificate = models.TextField(
         "CA certificate", blank=True, help_text="PEM. Trusted for this instance besides the authorities of the system."
     )
@@ -101,7 +122,7 @@ class Instance(models.Model):
 
     def _refusal_of_address(self) -> str:
         try:
-            self.url = normalize_address(self.url)
+            self.url = normalize_address(self.url, with_path=self.kind == self.Kind.CHARTS)
         except InvalidReference as error:
             return str(error)
         if self.url.startswith("http://") and not (self.allow_plain_http or is_loopback(self.url)):
@@ -133,3 +154,12 @@ class Instance(models.Model):
     @password.setter
     def password(self, secret: str) -> None:
         self.encrypted_password = encrypt(secret)
+
+    @property
+    def api_key(self) -> str:
+        """Raises CredentialKeyMissing."""
+        return decrypt(self.encrypted_api_key)
+
+    @api_key.setter
+    def api_key(self, secret: str) -> None:
+        self.encrypted_api_key = encrypt(secret)

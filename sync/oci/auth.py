@@ -125,13 +125,17 @@ class Authenticator:
         if self._challenge is None:
             return {}
         if self._challenge.scheme == "basic":
-            return {"Authorization": self._credential.basic} if self._credential else {}
+            return self.basic()
         wanted = self._wanted(scopes)
         if courtesy:
             token = self._valid(wanted) or self._fetch(self._challenge, wanted, courtesy)
         else:
             token = self._shared(self._challenge, wanted)
         return {"Authorization": f"Bearer {token.value}"}
+
+    def basic(self) -> dict[str, str]:
+        """The credential itself, for an interface of the registry that gives no challenge."""
+        return {"Authorization": self._credential.basic} if self._credential else {}
 
     def _valid(self, scopes: Scopes) -> Token | None:
         token = self._tokens.get(scopes)

@@ -28,6 +28,8 @@ _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST_TAG = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
+# Of a chart repository, below its host.
+_ADDRESS_PATH = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*")
 _LOOKS_NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
@@ -146,25 +148,26 @@ def _split_host(text: str) -> tuple[str, str]:
     return (DOCKER_HUB if host in DOCKER_HUB_NAMES else host), rest
 
 
-def normalize_address(text: str) -> str:
+def normalize_address(text: str, *, with_path: bool = False) -> str:
     """The URL of the registry that a person typed: `Registry.Example:443/` becomes `https://registry.example`.
 
-    A typed scheme is kept; without one it is https, on loopback http. Raises InvalidReference for credentials,
-    paths, queries, other schemes and link-local hosts.
+    A typed scheme is kept; without one it is https, on loopback http. with_path: a path may follow, for what is not
+    the OCI API. Raises InvalidReference for credentials, other paths, queries, other schemes and link-local hosts.
     """
     typed = text.strip()
     has_scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", typed) is not None
     parts = _split_address(typed if has_scheme else f"https://{typed}")
     if parts.scheme not in DEFAULT_PORTS:
         raise InvalidReference(f"{_shown(parts.scheme)} is not a scheme for registries: use https:// or http://.")
-    if parts.path.strip("/") or parts.query or parts.fragment:
+    path = parts.path.strip("/")
+    if (path and not (with_path and _ADDRESS_PATH.fullmatch(path))) or parts.query or parts.fragment:
         raise InvalidReference("Only the host belongs into a registry's address: leave out everything after it.")
     if is_link_local(parts.hostname or ""):
         raise InvalidReference(f"{_shown(parts.hostname or '')} is a link-local address, which no registry has.")
     if not has_scheme and is_loopback(parts.geturl()):
         parts = parts._replace(scheme="http")
     host = _authority(parts)
-    return f"{parts.scheme}://{DOCKER_HUB_API if host in DOCKER_HUB_NAMES else host}"
+    return f"{parts.scheme}://{DOCKER_HUB_API if host in DOCKER_HUB_NAMES else host}{path and '/'}{path}"
 
 
 def _split_address(url: str) -> SplitResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
@@ -25,7 +26,10 @@ def push(repository: str) -> str:
 
 
 class Session:
-    """What all parts of a client share. Safe for many threads."""
+    """What all parts of a client share. Safe for many threads.
+
+    explain: may put a better hint into an error that is on its way to the caller; called once it is located.
+    """
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class Session:
         self._auth = Authenticator(self._transport, credential)
         self._guests: dict[tuple[object, ...], Authenticator] = {}
         self._without_referrers: set[str] = set()
+        self.explain: Callable[[OciError], None] = lambda error: None
 
     @property
     def asks_for_credential(self) -> bool:
@@ -75,6 +80,7 @@ class Session:
             yield
         except OciError as problem:
             problem.located(self.side, self.endpoint.label, operation)
+            self.explain(problem)
             raise
 
     def _request(
@@ -126,6 +132,30 @@ class Session:
                 return None
             guest = self._guests.setdefault(key, guest)
         return guest
+
+    def manage(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        document: object = None,
+        *,
+        ok: Sequence[int] = (200,),
+        check: Callable[[], None] = always,
+    ) -> Response:
+        """One request to a management API at the registry's own address, as JSON, with the credential as it is.
+
+        Such APIs answer without a challenge, to anonymous people as well. Raises the error for a status not in `ok`.
+        """
+        headers = {"Accept": "application/json", **self._auth.basic()}
+        body = None if document is None else json.dumps(document).encode()
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        with self._doing(operation):
+            response = self._transport.request(method, path, headers, body, check=check)
+            if response.status not in ok:
+                raise self._error(response)
+            return response
 
     def _clean_up(self, target: str, scopes: Sequence[str]) -> None:
         """DELETE what the registry keeps for us; one attempt, made even after cancellation, whatever the answer."""

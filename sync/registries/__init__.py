@@ -1,14 +1,59 @@
 """Kinds of registry, by the word that an instance stores."""
 
-from sync.oci.client import Client
-from sync.registries.base import OnlyByDigest, Registry
+import re
+from typing import Any
+
+from sync.oci.client import Client, Credential, Endpoint
+from sync.registries.base import Management, OnlyByDigest, Registry, Resource
+from sync.registries.listing import Listing
 from sync.registries.plain import PlainRegistry
+from sync.registries.presets import Acr, DockerHub, Ecr, GitHub, GitLab, Google, Quay
 
-KINDS: dict[str, type[Registry]] = {"registry": PlainRegistry}
+KINDS: dict[str, type[Registry]] = {
+    "registry": PlainRegistry,
+    "dockerhub": DockerHub,
+    "github": GitHub,
+    "gitlab": GitLab,
+    "ecr": Ecr,
+    "acr": Acr,
+    "google": Google,
+    "quay": Quay,
+}
 
 
-def registry_of_kind(kind: str, client: Client) -> Registry:
-    return KINDS[kind](client)
+def kind_of_host(host: str) -> str:
+    """The kind that a host name tells; blank where it tells none. host: without a port."""
+    found = (kind for kind, registry in KINDS.items() if registry.hosts and re.fullmatch(registry.hosts, host))
+    return next(found, "")
 
 
-__all__ = ["KINDS", "OnlyByDigest", "PlainRegistry", "Registry", "registry_of_kind"]
+def open_registry(
+    kind: str,
+    endpoint: Endpoint,
+    credential: Credential | None = None,
+    management: Management | None = None,
+    *,
+    client_mixin: type[Client] | None = None,
+    **options: Any,
+) -> Registry:
+    """A registry of a kind with a client of its own; `options` are those of Client.
+
+    client_mixin: put before the client's class, for who wants its answers to go through other hands.
+    """
+    registry, client = KINDS[kind], KINDS[kind].client_class
+    if client_mixin is not None:
+        client = type(client_mixin.__name__, (client_mixin, client) if client is not Client else (client_mixin,), {})
+    return registry(client(endpoint, credential, **options), management)
+
+
+__all__ = [
+    "KINDS",
+    "Listing",
+    "Management",
+    "OnlyByDigest",
+    "PlainRegistry",
+    "Registry",
+    "Resource",
+    "kind_of_host",
+    "open_registry",
+]

@@ -2,20 +2,61 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar
 
 from sync.oci.client import Client
+from sync.oci.errors import OciError
 from sync.oci.list_api import Bookmark
+from sync.registries.listing import Listing
 
 
 class OnlyByDigest(Exception):
     """This registry deletes no single tags: by digest, with all tags that have it."""
 
 
-class Registry(ABC):
-    """A registry of some kind, seen through one client."""
+@dataclass(frozen=True)
+class Resource:
+    """One tag as a list tells it: `digest` is blank and `pushed_at` None where it does not tell them."""
 
-    def __init__(self, client: Client) -> None:
+    repository: str
+    tag: str
+    digest: str = ""
+    pushed_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Management:
+    """What a management API needs that does not live at the registry's own address. `address` is a host name."""
+
+    key_id: str = ""
+    key: str = field(default="", repr=False)
+    region: str = ""
+    registry_id: str = ""
+    address: str = ""
+
+
+class Registry(ABC):
+    """A registry of some kind, seen through one client. Safe for many threads.
+
+    client_class: what speaks to it. address, advice: for the form of an instance, an example and what to know of the
+    kind. hosts: the host names that tell the kind, an expression. lists_digests: whether `resources` tells digests, so
+    that a quick check needs to ask for no single tag. listing: where the digests of a whole namespace are kept, for
+    who is to look at most of it.
+    """
+
+    client_class: ClassVar[type[Client]] = Client
+    address: ClassVar[str] = "https://registry.example:5000"
+    advice: ClassVar[str] = ""
+    hosts: ClassVar[str] = ""
+    lists_digests: ClassVar[bool] = False
+
+    def __init__(self, client: Client, management: Management | None = None) -> None:
         self.client = client
+        self.management = management or Management()
+        self.listing: Listing | None = None
+        client.explain = self.explain
 
     @abstractmethod
     def namespaces(self) -> dict[str, int]:
@@ -33,7 +74,10 @@ class Registry(ABC):
 
     @abstractmethod
     def ensure_namespace(self, namespace: str) -> None:
-        """Makes a namespace that does not exist yet, private where the registry knows the difference."""
+        """Makes a namespace that does not exist yet, private where the registry knows the difference.
+
+        Harmless when two do it at the same moment. Raises OciError.
+        """
 
     @abstractmethod
     def delete_tag(self, repository: str, tag: str, check: Callable[[], None]) -> None:
@@ -41,3 +85,21 @@ class Registry(ABC):
 
         Raises OnlyByDigest, OciError, and what `check` raises.
         """
+
+    def resources(self, repository: str) -> Iterator[Resource]:
+        """The tags of a repository, with what else the list tells. Raises OciError."""
+        return (Resource(repository, tag) for tag in self.client.tags(repository))
+
+    def digests(self, repository: str) -> dict[str, str] | None:
+        """The digests of all tags of a repository as a list tells them, without a question for each.
+
+        None where the kind, or this registry for this account, does not tell them. Raises OciError.
+        """
+        return None
+
+    def recognize(self) -> bool:
+        """Whether the registry seems to be of this kind, by its answers alone. Raises nothing but Cancelled."""
+        return False
+
+    def explain(self, error: OciError) -> None:  # noqa: B027 - most kinds have no words of their own
+        """Puts the kind's own words into the hint of an error, where they help."""

@@ -6,15 +6,15 @@ from sync.oci.client import Client
 from sync.oci.errors import Rejected
 from sync.oci.list_api import Bookmark
 from sync.oci.reference import in_namespace, namespaces_of
-from sync.registries.base import OnlyByDigest, Registry
+from sync.registries.base import Management, OnlyByDigest, Registry
 
 # How registries that know digests only answer to the deletion of a tag; distribution 2.8 says 400.
 NO_SINGLE_TAGS = (400, 405, 501)
 
 
 class PlainRegistry(Registry):
-    def __init__(self, client: Client) -> None:
-        super().__init__(client)
+    def __init__(self, client: Client, management: Management | None = None) -> None:
+        super().__init__(client, management)
         self._deletes_tags = True
 
     def namespaces(self) -> dict[str, int]:

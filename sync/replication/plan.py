@@ -56,13 +56,14 @@ class Tags:
     """The matching tags of a repository, and the digest tags under which signatures and other referrers lie.
 
     `missing`: the registry says that there is no such repository. `seen`: what those stand for that were asked for by
-    their names.
+    their names. `digests`: what a list told that they stand for, a while ago.
     """
 
     matching: list[str] = field(default_factory=list)
     digest_tags: DigestTags = frozenset()
     missing: bool = False
     seen: Mapping[str, Descriptor] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 def list_repositories(source: Registry, spec: Spec, after: Bookmark | None = None) -> Iterator[str]:
@@ -116,6 +117,19 @@ def list_tags(source: Client, spec: Spec, repository: str, matching: list[str] |
             raise
         return Tags(missing=True)
     return Tags(sorted(matching), frozenset(digest_tags))
+
+
+def list_digests(source: Registry, spec: Spec, repository: str) -> Tags | None:
+    """The same as list_tags with the digest of each tag, without a question for each; None where nothing tells them.
+
+    Raises OciError.
+    """
+    digests = source.digests(repository)
+    if digests is None:
+        return None
+    tags = [tag for tag in sorted(digests) if not is_digest_tag(tag) and spec.tags.matches(tag)]
+    matching = [tag for tag in tags if _passes(check_tag, tag)]
+    return Tags(matching, frozenset(filter(is_digest_tag, digests)), digests=digests)
 
 
 class AskedDigestTags:
@@ -203,14 +217,17 @@ class TagsThere:
     at: float
 
 
-def list_there(target: Client, repository: str, *, few: bool = False) -> TagsThere | None:
+def list_there(target: Registry, repository: str, *, few: bool = False) -> TagsThere | None:
     """The tags of the target, so that what is not there need not be looked for; None where they cannot be listed.
 
     few: only few are to be looked for, which is cheaper than a list of more than one page. Raises Cancelled.
     """
     at = monotonic()
     try:
-        tags = frozenset(islice(target.tags(repository), PAGE_SIZE) if few else target.tags(repository))
+        if target.listing is not None and (digests := target.digests(repository)) is not None:
+            return TagsThere(frozenset(digests), at)
+        listed = target.client.tags(repository)
+        tags = frozenset(islice(listed, PAGE_SIZE) if few else listed)
         return None if few and len(tags) == PAGE_SIZE else TagsThere(tags, at)
     except Cancelled:
         raise

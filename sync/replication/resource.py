@@ -7,6 +7,7 @@ from time import monotonic
 from sync.oci.client import Client
 from sync.oci.errors import Cancelled, NotFound, OciError
 from sync.oci.manifest import Descriptor, Manifest
+from sync.oci.reference import digest_tags
 from sync.registries import Registry
 from sync.replication.events import BytesMoved, Event, LeftOut, Outcome, ResourceDone, Vanished
 from sync.replication.faults import failure
@@ -27,6 +28,7 @@ class Opened:
     """A repository that is worked on, and what lists have told: `there` is None where the target's is not known.
 
     `seen`: what tags of the source stood for `at` that moment (monotonic seconds), when they were looked for.
+    `digests`: what a list of the source told that they stand for, good enough for what is trusted.
     """
 
     work: RepositoryWork
@@ -34,6 +36,7 @@ class Opened:
     digest_tags: DigestTags
     there: TagsThere | None
     seen: Mapping[str, Descriptor] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
     at: float = field(default_factory=monotonic)
 
     @property
@@ -52,6 +55,11 @@ class Opened:
         """The digest that the target is trusted to hold, for its tag is listed and was verified not long ago."""
         listed = self.there is not None and tag in self.there.tags
         return self.work.verified.get(tag, "") if listed and tag in self.work.trusted else ""
+
+    def is_listed_as(self, tag: str, digest: str) -> bool:
+        """Whether the source's list tells this digest, and no tag that may hold a signature of it."""
+        described = any(name in self.digest_tags for name in digest_tags(digest)) if digest else True
+        return not described and self.digests.get(tag) == digest
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,8 @@ class Resources:
             return LeftOut(repository.name, tag)
         if action is Action.CONFLICT:
             return _done(repository, compared.decision, Outcome.CONFLICT)
+        if action is Action.UNCHANGED and compared.held is None:
+            return _done(repository, compared.decision, Outcome.UNCHANGED)
         return await self._complete(repository, compared)
 
     async def _compare(self, repository: Opened, tag: str) -> Compared:
@@ -104,6 +114,8 @@ class Resources:
             return await self._compare_new(repository, tag)
         at = monotonic()
         trusted = repository.trusted(tag)
+        if repository.is_listed_as(tag, trusted):
+            return Compared(judge(self._spec, tag, trusted, trusted))
         looking = None if trusted else self._graph.spawn(self._look(repository, tag), NEXT)
         held = repository.just_seen(tag) or self._source.head_manifest(repository.name, tag)
         if held is None:

@@ -21,6 +21,7 @@ from sync.replication.plan import (
     Tags,
     TagsThere,
     find_digest_tags,
+    list_digests,
     list_tags,
     list_there,
     look,
@@ -65,6 +66,7 @@ class Replication:
         width: Width | None = None,
         answerer: Answerer | None = None,
     ) -> None:
+        self._source_registry, self._target_registry = source, target
         self._source = source.client
         self._target = target.client
         self._spec = spec
@@ -199,7 +201,8 @@ class Replication:
             self._tell(TagsListed(work.name, tuple(listed.matching), known, listed.missing))
             if there is None and _unknown(work, listed.matching[: work.at_most]) > MAX_ASKED:
                 there = self._graph.spawn(self._list_there(target_name, few), NEXT)
-        opened = Opened(work, target_name, listed.digest_tags, await there if there else None, listed.seen)
+        listed_there = await there if there else None
+        opened = Opened(work, target_name, listed.digest_tags, listed_there, listed.seen, listed.digests)
         return opened, listed.matching
 
     async def _list(self, work: RepositoryWork, names: list[str] | None) -> Tags:
@@ -207,7 +210,8 @@ class Replication:
         if work.tags is not None:
             return Tags(list(work.tags), self._digest_tags(work) if self._spec.with_referrers else frozenset())
         if names is None:
-            return list_tags(self._source, self._spec, work.name)
+            digests = list_digests(self._source_registry, self._spec, work.name) if work.trusted else None
+            return digests or list_tags(self._source, self._spec, work.name)
         with taking_names(f"look for the tags of {work.name}"):
             looks = {tag: self._graph.spawn(self._look(work.name, tag), NEXT) for tag in names}
             seen = {tag: await look for tag, look in looks.items()}
@@ -222,7 +226,7 @@ class Replication:
         return look(self._source, repository, tag)
 
     async def _list_there(self, repository: str, few: bool) -> TagsThere | None:
-        return list_there(self._target, repository, few=few)
+        return list_there(self._target_registry, repository, few=few)
 
     async def _bring_all(self, repository: Opened, tags: list[str]) -> bool:
         """False when something is left because the run ends."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from threading import Timer
 from time import monotonic
+from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
@@ -17,7 +18,8 @@ from sync.models import Instance
 from sync.oci.client import Client, Credential, Endpoint
 from sync.oci.errors import Cancelled, Denied, OciError, RegistryAnswer, Unauthorized
 from sync.oci.guest import CONNECTIONS_PER_PROCESS, NO_LIMITS, Limits
-from sync.registries import Registry, registry_of_kind
+from sync.registries import Management, Registry
+from sync.registries import open_registry as open_kind
 from sync.services import outages
 
 NAMESPACES_CACHED_SECONDS = 60
@@ -67,15 +69,22 @@ def open_registry(
     limits: Limits = NO_LIMITS,
 ) -> Registry:
     """The instance as source or target of a run. Raises CredentialKeyMissing."""
-    client = Client(
+    return registry_at(
+        instance,
         endpoint_of(instance),
-        credential_of(instance),
         side=side,
         cancelled=cancelled,
         manifest_limit=settings.MANIFEST_LIMIT_BYTES,
         limits=limits,
     )
-    return registry_of_kind(instance.kind, client)
+
+
+def registry_at(instance: Instance, endpoint: Endpoint, **options: Any) -> Registry:
+    """The instance as the kind of registry that it is, over a client of its own (see sync.registries.open_registry).
+
+    Raises CredentialKeyMissing.
+    """
+    return open_kind(instance.kind, endpoint, credential_of(instance), management_of(instance), **options)
 
 
 def reach(client: Client) -> OciError | None:
@@ -93,6 +102,12 @@ def reach(client: Client) -> OciError | None:
 
 def credential_of(instance: Instance) -> Credential | None:
     return Credential(instance.username, instance.password) if instance.username else None
+
+
+def management_of(instance: Instance) -> Management:
+    """Raises CredentialKeyMissing."""
+    key = instance.api_key if instance.encrypted_api_key else ""
+    return Management(instance.api_key_id, key, instance.api_region, instance.registry_id, instance.api_address)
 
 
 @dataclass(frozen=True)
@@ -136,7 +151,7 @@ def namespaces(instance: Instance, *, refresh: bool = False) -> Namespaces:
 
 def _reached_by(instance: Instance) -> str:
     """Changes with whatever may make it answer otherwise. The password is not in it, only when it was set."""
-    asked = f"{endpoint_of(instance)} {instance.username} {instance.password_set_at}"
+    asked = f"{endpoint_of(instance)} {instance.username} {instance.password_set_at} {instance.api_key_set_at}"
     return sha256(asked.encode()).hexdigest()
 
 
@@ -242,13 +257,13 @@ def _impatient(instance: Instance) -> Iterator[Registry]:
     """The registry for somebody who waits: one attempt, short time limits, given up altogether after some seconds."""
     deadline = monotonic() + PATIENCE_SECONDS
     endpoint = hasty_endpoint(instance, LOOK_SECONDS)
-    client = Client(endpoint, credential_of(instance), cancelled=lambda: monotonic() > deadline, attempts=1)
+    registry = registry_at(instance, endpoint, cancelled=lambda: monotonic() > deadline, attempts=1)
     # An answer that trickles in is not waited for, either.
-    end = Timer(PATIENCE_SECONDS, client.abort)
+    end = Timer(PATIENCE_SECONDS, registry.client.abort)
     end.daemon = True
     end.start()
     try:
-        yield registry_of_kind(instance.kind, client)
+        yield registry
     finally:
         end.cancel()
-        client.close()
+        registry.client.close()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import time
+from typing import cast
 
 from django.core.cache import cache
 
@@ -12,8 +13,8 @@ from sync.models import Instance, SyncTask
 from sync.oci.client import Client
 from sync.oci.list_api import Bookmark
 from sync.oci.manifest import Descriptor, Manifest
-from sync.registries import Registry, registry_of_kind
-from sync.services.connect import credential_of, hasty_endpoint
+from sync.registries import Registry
+from sync.services.connect import hasty_endpoint, registry_at
 from sync.services.volume import Contents
 
 # A listing of the source is good for a while and says its age; the target changes with every run.
@@ -141,9 +142,12 @@ def open_side(
     asked = f"{instance.pk} {instance.url} {instance.username} {instance.proxy}"
     key = f"known:{side}:{sha256(asked.encode()).hexdigest()}"
     endpoint = hasty_endpoint(instance, seconds, connections=connections)
-    client = RememberingClient(endpoint, credential_of(instance), side=side, cancelled=cancelled, attempts=1)
+    registry = registry_at(
+        instance, endpoint, side=side, cancelled=cancelled, attempts=1, client_mixin=RememberingClient
+    )
+    client = cast(RememberingClient, registry.client)
     known: Known | None = None if refresh else cache.get(key)
     client.known = known if known and known.at > _outdated_until(instance, side) else Known()
     client.contents = cache.get(_contents_key(key)) or {}
     client.lock, client.turns = threading.Lock(), {}
-    return Side(registry_of_kind(instance.kind, client), client, key, KEPT_SECONDS[side], len(client.contents))
+    return Side(registry, client, key, KEPT_SECONDS[side], len(client.contents))

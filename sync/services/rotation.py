@@ -10,6 +10,7 @@ from sync.models import Instance, SyncRule
 
 SECRETS: tuple[tuple[type[Model], str], ...] = (
     (Instance, "encrypted_password"),
+    (Instance, "encrypted_api_key"),
     (SyncRule, "encrypted_webhook_secret"),
 )
 

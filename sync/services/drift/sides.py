@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 from sync.models import Instance
-from sync.oci.client import Client
 from sync.oci.errors import Cancelled, OciError, Unreachable
-from sync.registries import Registry, registry_of_kind
-from sync.services.connect import credential_of, hasty_endpoint
+from sync.registries import Registry
+from sync.services.connect import hasty_endpoint, registry_at
 
 # For so long may one list take, or a few comparisons.
 CALL_SECONDS = 10.0
@@ -16,8 +15,7 @@ CALLS_AT_ONCE = 16
 def open_side(instance: Instance, side: str, cancelled: Callable[[], bool]) -> Registry:
     """Asks twice at most, and no longer than a person waits. Raises CredentialKeyMissing."""
     endpoint = hasty_endpoint(instance, CALL_SECONDS, to_connect=CALL_SECONDS / 2, connections=CALLS_AT_ONCE)
-    client = Client(endpoint, credential_of(instance), side=side, cancelled=cancelled, attempts=2)
-    return registry_of_kind(instance.kind, client)
+    return registry_at(instance, endpoint, side=side, cancelled=cancelled, attempts=2)
 
 
 def late(error: OciError) -> OciError:
