@@ -9,11 +9,13 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from sync.cron import zone_names
+from sync.forms.managing import MANAGING, Managing
 from sync.forms.telling import TELLING, Telling
 from sync.models import Instance, SyncRule
 from sync.models.instance import LEAST_BYTES_PER_SECOND
 from sync.oci.reference import NAMESPACE_TOP
 from sync.services.connect import Namespaces
+from sync.services.kinds import About, about_kinds
 from sync.services.schedules import Schedule
 
 NAME_ERRORS = {
@@ -60,7 +62,7 @@ class MegabytesField(forms.DecimalField):
         return super().has_changed(self.prepare_value(initial), data)
 
 
-class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
+class InstanceForm(Managing):
     """The stored password is never shown: a blank field leaves it as it is."""
 
     password = forms.CharField(
@@ -91,6 +93,7 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
             "region",
             "url",
             "username",
+            *MANAGING,
             "ca_certificate",
             "proxy",
             "allow_plain_http",
@@ -109,7 +112,11 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
             "region": "Where the registry is, for example ap-guangzhou or Frankfurt.",
             "max_connections": "Over all workers together. 0: no limit.",
         }
-        labels = {"username": "User name", "poll_minutes": "Look for news every … minutes"}
+        labels = {
+            "username": "User name",
+            "poll_minutes": "Look for news every … minutes",
+            "api_region": "Region of TCR",
+        }
         widgets = {"ca_certificate": forms.Textarea(attrs={"rows": 5, "class": "code", "spellcheck": "false"})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -122,6 +129,7 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
         for name in LIMITS:
             _tell_range(self, name)
         self._offer_polling()
+        self.offer_managing()
 
     def _offer_polling(self) -> None:
         field = self.fields["poll_minutes"]
@@ -130,6 +138,11 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
         field.widget.attrs.update(min=0, max=1440)
         said = "Enter a whole number from 0 to 1440, or leave it blank."
         field.error_messages.update(dict.fromkeys(("invalid", "min_value", "max_value"), said))
+
+    @property
+    def kinds(self) -> list[About]:
+        """What to know of each kind; the page shows that of the chosen one."""
+        return about_kinds()
 
     def clean_poll_minutes(self) -> int:
         return self.cleaned_data["poll_minutes"] or 0
@@ -189,6 +202,8 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
         instance: Instance = copy.copy(self.instance)
         if self.new_password is not None:
             instance.password = self.new_password
+        if self.new_api_key is not None:
+            instance.api_key = self.new_api_key
         if set(self.changed_data) - {"poll_minutes"}:
             instance.pk = None
         return instance

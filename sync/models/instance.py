@@ -51,7 +51,10 @@ class Instance(models.Model):
     )
     registry_id = models.CharField("registry ID", max_length=64, blank=True, help_text="For example tcr-12345678.")
     api_address = models.CharField(
-        "API address", max_length=255, blank=True, help_text="Blank: tcr.tencentcloudapi.com."
+        "API address",
+        max_length=255,
+        blank=True,
+        help_text="Blank: tcr.tencentcloudapi.com; international: tcr.intl.tencentcloudapi.com.",
     )
     ca_certificate = models.TextField(
         "CA certificate", blank=True, help_text="PEM. Trusted for this instance besides the authorities of the system."
@@ -116,6 +119,7 @@ class Instance(models.Model):
     def clean(self) -> None:
         """Brings the address to its normal form; refuses plain HTTP where it was not allowed. Tells all at once."""
         refused = {"url": self._refusal_of_address(), "proxy": self._refusal_of_proxy()}
+        refused["api_address"] = self._refusal_of_api_address()
         refused["ca_certificate"] = self._refusal_of_certificate()
         if told := {field: problem for field, problem in refused.items() if problem}:
             raise ValidationError(told)
@@ -127,6 +131,16 @@ class Instance(models.Model):
             return str(error)
         if self.url.startswith("http://") and not (self.allow_plain_http or is_loopback(self.url)):
             return "Plain HTTP is off for this instance: use https://, or allow it if the network is trusted."
+        return ""
+
+    def _refusal_of_api_address(self) -> str:
+        try:
+            url = normalize_address(self.api_address) if self.api_address else ""
+        except InvalidReference as error:
+            return str(error)
+        if url.startswith("http://") and not is_loopback(url):
+            return "The management API is spoken to by https:// only."
+        self.api_address = url.removeprefix("https://")
         return ""
 
     def _refusal_of_proxy(self) -> str:

@@ -161,7 +161,10 @@ def normalize_address(text: str, *, with_path: bool = False) -> str:
         raise InvalidReference(f"{_shown(parts.scheme)} is not a scheme for registries: use https:// or http://.")
     path = parts.path.strip("/")
     if (path and not (with_path and _ADDRESS_PATH.fullmatch(path))) or parts.query or parts.fragment:
-        raise InvalidReference("Only the host belongs into a registry's address: leave out everything after it.")
+        raise InvalidReference(
+            "Only the host belongs into a registry's address: leave out everything after it. "
+            "A chart repository is a kind of its own, and may have a path."
+        )
     if is_link_local(parts.hostname or ""):
         raise InvalidReference(f"{_shown(parts.hostname or '')} is a link-local address, which no registry has.")
     if not has_scheme and is_loopback(parts.geturl()):

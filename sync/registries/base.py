@@ -10,6 +10,7 @@ from sync.oci.client import Client
 from sync.oci.errors import OciError
 from sync.oci.list_api import Bookmark
 from sync.registries.listing import Listing
+from sync.registries.pulls import PullLimit
 
 
 class OnlyByDigest(Exception):
@@ -95,6 +96,10 @@ class Registry(ABC):
 
         None where the kind, or this registry for this account, does not tell them. Raises OciError.
         """
+        return None
+
+    def pull_limit(self, *, ask: bool = False) -> PullLimit | None:
+        """What it told last of a limit of pulls, if it tells one. ask: asks for it, at no cost. Raises OciError."""
         return None
 
     def recognize(self) -> bool:

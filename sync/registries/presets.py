@@ -4,10 +4,12 @@ What was tried and what follows the vendors' documents alone: docs/registries.md
 """
 
 from collections.abc import Iterator
+from typing import cast
 
 from sync.oci.errors import Denied, NotFound, OciError, Rejected, TooManyRequests, Unauthorized
 from sync.oci.list_api import Bookmark
 from sync.registries.plain import PlainRegistry
+from sync.registries.pulls import PullCountingClient, PullLimit
 
 NO_CATALOG = "It lists no repositories: name them in the rule."
 
@@ -39,10 +41,19 @@ class DockerHub(WithoutCatalog):
         f"{NO_CATALOG} The password is a personal access token. Pulls are limited, to few for anonymous accounts."
     )
 
+    client_class = PullCountingClient
+
+    def pull_limit(self, *, ask: bool = False) -> PullLimit | None:
+        """Docker Hub, "Usage and limits": a HEAD of its test image tells the limit and is not counted."""
+        client = cast(PullCountingClient, self.client)
+        if ask:
+            client.head_manifest("ratelimitpreview/test", "latest")
+        return client.pulls
+
     def explain(self, error: OciError) -> None:
         if isinstance(error, TooManyRequests):
             error.hint = (
-                "Docker Hub's pull limit is reached. It goes on when the limit allows; "
+                "Docker Hub limits pulls. It goes on when the limit allows; "
                 "a user name with an access token has a higher one."
             )
         elif isinstance(error, Unauthorized):

@@ -114,7 +114,7 @@ def _save_or_ask(request: Request, form: InstanceForm, editing: str) -> HttpResp
 
 def _save(request: Request, form: InstanceForm) -> HttpResponse:
     instance = form.save(commit=False)
-    configure.save_instance(instance, form.new_password)
+    configure.save_instance(instance, form.new_password, form.new_api_key)
     return saved(request, reverse("instances"), f"Instance {instance} is saved.")
 
 

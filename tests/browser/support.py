@@ -42,8 +42,8 @@ def reach(page: Page, wanted: Locator, most: int = 90) -> None:
 def register(page: Page, name: str, region: str, url: str) -> None:
     page.goto("/instances/new/")
     page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("Region").fill(region)
-    page.get_by_label("Address").fill(url)
+    page.get_by_label("Region", exact=True).fill(region)
+    page.get_by_label("Address", exact=True).fill(url)
     page.get_by_role("button", name="OK").click()
     page.get_by_role("heading", name="Instances").wait_for()
 

@@ -117,7 +117,7 @@ def test_a_connection_is_tested_and_the_focus_stays(page: Page) -> None:
     press(page, test)
     expect(page.get_by_role("status").get_by_text("Reachable")).to_be_visible()
     expect(test).to_be_focused()
-    page.get_by_label("Address").fill("no address")
+    page.get_by_label("Address", exact=True).fill("no address")
     press(page, test)
     expect(page.get_by_role("alert")).to_be_visible()
 

@@ -137,7 +137,7 @@ def test_an_instance_that_is_away_is_waited_for(page: Page, console: Console) ->
     page.goto("/instances/")
     expect(page.get_by_role("row").filter(has_text="nowhere")).to_contain_text("Away since")
     page.goto("/instances/nowhere/edit/")
-    page.get_by_label("Address").fill(console.registries["frankfurt"])
+    page.get_by_label("Address", exact=True).fill(console.registries["frankfurt"])
     page.get_by_role("button", name="OK").click()
     expect(page.locator("#toasts").get_by_text("is saved")).to_be_visible()
     page.goto(task_url)
@@ -160,9 +160,9 @@ def test_enter_in_a_field_saves_the_instance(page: Page, console: Console) -> No
     """Test connection is a button of the form, too, and comes before OK."""
     page.goto("/instances/new/")
     page.get_by_label("Name", exact=True).fill("entered")
-    page.get_by_label("Region").fill("mars")
-    page.get_by_label("Address").fill(console.registries["guangzhou"])
-    page.get_by_label("Address").press("Enter")
+    page.get_by_label("Region", exact=True).fill("mars")
+    page.get_by_label("Address", exact=True).fill(console.registries["guangzhou"])
+    page.get_by_label("Address", exact=True).press("Enter")
     expect(page.locator("#toasts").get_by_text("is saved")).to_be_visible()
 
 
@@ -177,7 +177,7 @@ def test_what_was_typed_is_there_again_after_the_session_ended(page: Page, conso
     page.on("dialog", leave)
     page.goto("/instances/new/")
     page.get_by_label("Name", exact=True).fill("tokyo")
-    page.get_by_label("Address").fill("https://registry.example")
+    page.get_by_label("Address", exact=True).fill("https://registry.example")
     page.get_by_label("Password").fill("never-kept")
     page.get_by_text("Plain HTTP, certificates, proxy and limits").click()
     plain = page.get_by_label("Allow plain", exact=False)
@@ -191,7 +191,7 @@ def test_what_was_typed_is_there_again_after_the_session_ended(page: Page, conso
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/instances/new/")
     expect(page.get_by_label("Name", exact=True)).to_have_value("tokyo")
-    expect(page.get_by_label("Address")).to_have_value("https://registry.example")
+    expect(page.get_by_label("Address", exact=True)).to_have_value("https://registry.example")
     expect(page.get_by_label("Password")).to_have_value("")
     expect(plain).to_be_checked()
     assert asked == [], "nothing is lost, so nothing is asked"

@@ -102,9 +102,9 @@ def test_the_name_is_unique(console, source, values):
 def test_of_two_who_save_one_name_at_once_the_second_is_told(console, values, monkeypatch):
     save = configure.save_instance
 
-    def save_second(instance, password):
+    def save_second(instance, *secrets):
         Instance.objects.create(name=instance.name, region="Frankfurt", url="http://127.0.0.1:1")
-        save(instance, password)
+        save(instance, *secrets)
 
     monkeypatch.setattr(configure, "save_instance", save_second)
     answer = console.post("/instances/new/", values)
@@ -236,3 +236,58 @@ def test_so_is_it_in_the_dialog_and_of_many_rules_the_first_are_named(console, r
     dialog = console.get("/instances/prod-eu/delete/", headers={"HX-Request": "true"}).content.decode()
     assert texts(dialog, "h2") == ["prod-eu (Frankfurt) cannot be deleted"]
     assert "prod-gz/many-19 and more" in dialog and "many-20" not in dialog
+
+
+TCR = {"kind": "tcr", "api_key_id": "AKID", "api_key": SECRET, "api_region": "ap-guangzhou", "registry_id": "tcr-1"}
+
+
+def test_the_key_of_a_management_api_is_stored_like_a_password(console, values):
+    assert console.post("/instances/new/", values | TCR).status_code == 302
+    instance = Instance.objects.get()
+    assert (instance.api_key, instance.api_key_id, instance.registry_id) == (SECRET, "AKID", "tcr-1")
+    page = console.get("/instances/gz/edit/").content.decode()
+    assert SECRET not in page and instance.encrypted_api_key not in page
+    console.post("/instances/gz/edit/", values | TCR | {"api_key": "", "region": "elsewhere"})
+    assert (Instance.objects.get().region, Instance.objects.get().api_key) == ("elsewhere", SECRET)
+
+
+@pytest.mark.parametrize("missing", ["api_key_id", "api_key", "api_region", "registry_id"])
+def test_a_management_api_needs_all_of_its_values(console, values, missing):
+    answer = console.post("/instances/new/", values | TCR | {missing: ""})
+    assert answer.status_code == 422 and list(answer.context["form"].errors) == [missing]
+
+
+@pytest.mark.parametrize(("field", "value"), [("api_key_id", "OTHER"), ("api_address", "api.example")])
+def test_a_stored_key_goes_to_nobody_else(console, values, field, value):
+    console.post("/instances/new/", values | TCR)
+    answer = console.post("/instances/gz/edit/", values | TCR | {"api_key": "", field: value})
+    assert "enter it again" in words(by_id(answer.content.decode(), "id_api_key_error"))
+    assert getattr(Instance.objects.get(), field) != value
+
+
+def test_another_kind_leaves_nothing_of_the_management_api(console, values):
+    console.post("/instances/new/", values | TCR)
+    console.post("/instances/gz/edit/", values | TCR | {"kind": "registry"})
+    instance = Instance.objects.get()
+    assert (instance.api_key_id, instance.registry_id, instance.encrypted_api_key) == ("", "", "")
+
+
+def test_a_management_api_is_spoken_to_by_https_only(console, values):
+    answer = console.post("/instances/new/", values | TCR | {"api_address": "http://api.example"})
+    assert "https:// only" in words(by_id(answer.content.decode(), "id_api_address_error"))
+
+
+def test_only_a_chart_repository_has_a_path_in_its_address(console, values):
+    address = {"url": "https://charts.example/stable/"}
+    answer = console.post("/instances/new/", values | address)
+    assert "chart repository" in words(by_id(answer.content.decode(), "id_url_error"))
+    assert console.post("/instances/new/", values | address | {"kind": "charts"}).status_code == 302
+    assert Instance.objects.get().url == "https://charts.example/stable"
+
+
+def test_each_kind_says_what_to_know_of_it(console):
+    page = console.get("/instances/new/").content.decode()
+    told = {attributes(one)["data-kind"]: words(one) for one in elements(page, "div") if "data-kind" in attributes(one)}
+    offered = {attributes(one)["value"] for one in elements(by_id(page, "id_kind"), "option")}
+    assert offered - {"registry"} == set(told)
+    assert "ratelimit" not in told["dockerhub"] and "access token" in told["dockerhub"]
