@@ -1,41 +1,61 @@
 """Who may see and do what: deny by default.
 
-Platform administrators may everything; everybody else sees nothing. What one may not see does not exist (404).
+What one may not see does not exist (404); what one sees and may not do is refused (403). The rights themselves:
+sync.services.grants.
 """
 
-from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 
 from sync.models import Instance, SyncRule, SyncTask
+from sync.services.grants import Right, Somebody, instances_with, is_platform_administrator, rights_on
+
+__all__ = ["Right", "is_platform_administrator", "rights_on"]
 
 
-def is_platform_administrator(user: User | AnonymousUser) -> bool:
-    return user.is_active and user.is_superuser
-
-
-def require_platform_administrator(user: User | AnonymousUser) -> None:
+def require_platform_administrator(user: Somebody) -> None:
     """Raises PermissionDenied."""
     if not is_platform_administrator(user):
-        raise PermissionDenied("Only platform administrators register instances.")
+        raise PermissionDenied("Only platform administrators do this.")
 
 
-def visible_instances(user: User | AnonymousUser) -> QuerySet[Instance]:
-    return Instance.objects.all() if is_platform_administrator(user) else Instance.objects.none()
+def visible_instances(user: Somebody) -> QuerySet[Instance]:
+    return instances_with(user, Right.VIEW)
 
 
-def get_instance_or_404(user: User | AnonymousUser, name: str) -> Instance:
-    return get_object_or_404(visible_instances(user).filter(name=name))
+def receiving_instances(user: Somebody) -> QuerySet[Instance]:
+    """Those that rules of this user may copy to: no more of them is shown than name and region."""
+    return instances_with(user, Right.RECEIVE)
 
 
-def get_rule_or_404(user: User | AnonymousUser, instance: str, name: str) -> SyncRule:
-    """The rule of this name whose source is `instance`."""
+def require(user: Somebody, instance: Instance, right: Right) -> None:
+    """Raises PermissionDenied."""
+    if right not in rights_on(user, instance):
+        raise PermissionDenied(f"This needs the role {right.role} on {instance.name}.")
+
+
+def get_instance_or_404(user: Somebody, name: str, right: Right = Right.VIEW) -> Instance:
+    """Raises Http404, and PermissionDenied when the user may see it without having the right."""
+    instance = get_object_or_404(visible_instances(user).filter(name=name))
+    if right is not Right.VIEW:
+        require(user, instance, right)
+    return instance
+
+
+def get_rule_or_404(user: Somebody, instance: str, name: str, right: Right = Right.VIEW) -> SyncRule:
+    """The rule of this name whose source is `instance`. Raises as get_instance_or_404."""
     rules = SyncRule.objects.select_related("source", "target").filter(source__in=visible_instances(user))
-    return get_object_or_404(rules.filter(source__name=instance, name=name))
+    rule = get_object_or_404(rules.filter(source__name=instance, name=name))
+    if right is not Right.VIEW:
+        require(user, rule.source, right)
+    return rule
 
 
-def get_task_or_404(user: User | AnonymousUser, instance: str, task_id: int) -> SyncTask:
-    """The task of this ID whose source was `instance`, its rule deleted or not."""
+def get_task_or_404(user: Somebody, instance: str, task_id: int, right: Right = Right.VIEW) -> SyncTask:
+    """The task of this ID whose source was `instance`, its rule deleted or not. Raises as get_instance_or_404."""
     tasks = SyncTask.objects.select_related("rule", "source", "target").filter(source__in=visible_instances(user))
-    return get_object_or_404(tasks.filter(source__name=instance, pk=task_id))
+    task = get_object_or_404(tasks.filter(source__name=instance, pk=task_id))
+    if right is not Right.VIEW and task.source is not None:
+        require(user, task.source, right)
+    return task

@@ -10,7 +10,7 @@ from sync import queue
 from sync.models import SyncTask
 from sync.services import announce as announcing
 from sync.services import dispatch as dispatching
-from sync.services import execute, forgetting, lag, pruning, schedules, trigger
+from sync.services import execute, forgetting, grants, lag, pruning, schedules, trigger
 from sync.services.order import forget_abandoned_locks
 
 log = logging.getLogger(__name__)
@@ -91,6 +91,7 @@ CHORES: tuple[Callable[[], object], ...] = (
     lag.refresh,
     forgetting.forget,
     pruning.prune,
+    grants.review_suspended,
     announcing.enqueue_due,
 )
 

@@ -34,7 +34,7 @@ ALLOWED = {
     "sync.services": (*ENGINE, *NOUNS, "sync.services", "sync.cron", "sync.queue", "sync.shared", "sync.limits"),
     "sync.jobs": ("sync.queue", "sync.models", "sync.services"),
     "sync.schedule": ("sync.jobs", "sync.queue"),
-    "sync.access": ("sync.models",),
+    "sync.access": ("sync.models", "sync.services.grants"),
     "sync.checks": (*NOUNS, "sync.queue", "sync.oci.reference"),
 }
 # Pages, forms, admin and commands show what the engine tells; they never run it.

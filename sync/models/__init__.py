@@ -7,7 +7,8 @@ from sync.models.lag import Lag
 from sync.models.notification import Notification
 from sync.models.origin import TagLock, TagOrigin
 from sync.models.preference import Preference
-from sync.models.rule import SyncRule
+from sync.models.region import RegionPair
+from sync.models.rule import ACTING, SyncRule
 from sync.models.task import (
     OPEN,
     Counts,
@@ -22,6 +23,7 @@ from sync.models.task import (
 )
 
 __all__ = [
+    "ACTING",
     "OPEN",
     "Announcement",
     "Counts",
@@ -31,6 +33,7 @@ __all__ = [
     "LogLine",
     "Notification",
     "Preference",
+    "RegionPair",
     "Removal",
     "Status",
     "SyncRule",

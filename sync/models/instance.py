@@ -112,6 +112,15 @@ class Instance(models.Model):
 
     class Meta:
         ordering = ["name"]
+        # What each lets one do: sync.services.grants.
+        permissions = [
+            ("operate_instance", "Operator"),
+            ("manage_rules", "Rule admin"),
+            ("administer_instance", "Instance admin"),
+            ("receive", "Receive"),
+            ("receive_overwrite", "Receive, overwriting"),
+            ("receive_delete", "Receive, deleting"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.region})"

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -13,6 +14,9 @@ from sync.models.instance import NAME_HELP, Instance, name_validator
 from sync.models.webhook import shown_place, webhook_fault
 from sync.oci.reference import NAMESPACE_TOP, InvalidReference, check_repository
 from sync.replication.pattern import InvalidExpression, compile_expression
+
+# Rules that pushes and schedules start.
+ACTING = {"enabled": True, "suspension": ""}
 
 
 def expression_validator(expression: str) -> None:
@@ -93,6 +97,12 @@ class SyncRule(models.Model):
     lag_p95 = models.FloatField(null=True, editable=False)
     lag_worst = models.FloatField(null=True, editable=False)
     lag_counted_at = models.DateTimeField(null=True, editable=False)
+    # On whose rights it stands: those of who saved it last, or the platform's own.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
+    by_platform = models.BooleanField(default=True, editable=False)
+    suspension = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -170,6 +180,11 @@ class SyncRule(models.Model):
     @property
     def resulting_namespace(self) -> str:
         return self.target_namespace or self.source_namespace
+
+    @property
+    def acts(self) -> bool:
+        """Whether pushes and schedules start it."""
+        return self.enabled and not self.suspension
 
     def snapshot(self) -> dict[str, Any]:
         """The rule as it is now, for a task that keeps to it whatever is changed later."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet, Sum
 
-from sync.models import Instance, Status, SyncRule, SyncTask, Trigger
+from sync.models import ACTING, Instance, Status, SyncRule, SyncTask, Trigger
 from sync.oci.reference import InvalidReference, check_repository, check_tag
 from sync.services import claims, removals
 from sync.services.execute import finish, run_slice
@@ -57,7 +57,7 @@ def _rules(names: Sequence[str], instance: str, everything: bool) -> list[SyncRu
         return list(dict.fromkeys(_rule(known, name) for name in names))
     if not (everything or instance):
         raise WrongUse("Say which rules: --rule NAME, --instance NAME or --all.")
-    rules = list(known.filter(enabled=True))
+    rules = list(known.filter(**ACTING))
     if not rules:
         raise WrongUse("No enabled rule is there to run.")
     return rules

@@ -2,12 +2,13 @@
 
 from functools import partial
 
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import ProtectedError, Q
 from django.utils import timezone
 
 from sync.models import OPEN, Instance, SyncRule, SyncTask, Trigger
-from sync.services import outages
+from sync.services import grants, outages
 from sync.services.execute import finish
 from sync.services.schedules import next_run
 from sync.services.trigger import ask_to_stop, open_task
@@ -56,9 +57,14 @@ def users_of(instance: Instance) -> str:
     return f"Rules use {instance.name}: {named}. Delete them, or give them another instance."
 
 
-def save_rule(rule: SyncRule, *, actor: str = "", sync_now: bool = False) -> SyncTask | None:
-    """Saves the rule; `sync_now` also copies what is there already, by a task that is returned."""
+def save_rule(rule: SyncRule, *, actor: str = "", sync_now: bool = False, owner: User | None = None) -> SyncTask | None:
+    """Saves the rule; `sync_now` also copies what is there already, by a task that is returned.
+
+    owner: on whose rights it stands from now on; without one, and for a platform administrator, on the platform's own.
+    """
     with transaction.atomic():
+        rule.owner, rule.by_platform = owner, owner is None or owner.is_superuser
+        rule.suspension = grants.fault(rule)
         rule.next_run_at = next_run(rule)
         rule.save()
         return open_task(rule, Trigger.MANUAL, actor=actor).task if sync_now else None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from django.db import DatabaseError, InterfaceError, transaction
 from django.utils import timezone
 
-from sync.models import Delivery, Notification, SyncRule, TagOrigin, Trigger
+from sync.models import ACTING, Delivery, Notification, SyncRule, TagOrigin, Trigger
 from sync.oci.reference import NAMESPACE_TOP, is_digest_tag, namespaces_of, subject_of
 from sync.replication.spec import Spec
 from sync.services.order import Places, TagKey, known_of, newest, note_pushes
@@ -44,7 +44,7 @@ def _dispatch_some() -> int:
                 by_instance[one.instance_id].append(one)
         # Of very many rules only those of these namespaces are looked at; they are locked in one order.
         namespaces = {NAMESPACE_TOP, *namespaces_of(one.repository for one in batch)}
-        concerned = SyncRule.objects.filter(source__in=by_instance, source_namespace__in=namespaces, enabled=True)
+        concerned = SyncRule.objects.filter(source__in=by_instance, source_namespace__in=namespaces, **ACTING)
         rules = concerned.order_by("pk")
         for rule in rules:
             _hand_over_guarded(rule, by_instance[rule.source_id])
@@ -77,7 +77,7 @@ def _hand_over_guarded(rule: SyncRule, told: Sequence[Notification]) -> None:
 
 def _hand_over(rule: SyncRule, told: Sequence[Notification]) -> None:
     # As it is until its task is opened.
-    rule = SyncRule.objects.select_for_update(no_key=True).get(pk=rule.pk, enabled=True)
+    rule = SyncRule.objects.select_for_update(no_key=True).get(pk=rule.pk, **ACTING)
     matching = _Matching(rule, told)
     pushed: dict[tuple[str, str], float] = {}
     for one in told:

@@ -10,9 +10,9 @@ from django.db.models import Count, Exists, OuterRef, Q
 
 from sync.credentials import CredentialKeyMissing
 from sync.limits import Crowded
-from sync.models import OPEN, Status, SyncTask, TaskPart
+from sync.models import OPEN, Status, SyncRule, SyncTask, TaskPart
 from sync.oci.errors import Cancelled, OciError
-from sync.services import announce, claims, outages, removals, tasklog, waiting
+from sync.services import announce, claims, grants, outages, removals, tasklog, waiting
 from sync.services.turn import Away, Turn, never
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,10 @@ def run_slice(
     task.refresh_from_db()
     if not task.is_open or (task.stop_requested and finish(task)):
         return False
+    if refusal := _refusal(task):
+        claims.give_up(task, refusal)
+        finish(task)
+        return False
     if not claims.ready(task).exists() or claims.owners(task) >= task.parallelism:
         finish(task)
         return False
@@ -77,6 +81,16 @@ def run_slice(
             # Nothing was held that could count it: the next turn would fall in the same place, without end.
             claims.give_up(task, fault)
     return not finish(task) and claims.ready(task).exists()
+
+
+def _refusal(task: SyncTask) -> OciError | None:
+    """Why the rule of the task may not run any more; it is suspended then, or goes on if it was."""
+    rule = SyncRule.objects.select_related("source", "target", "owner").filter(tasks=task).first()
+    if rule is None:
+        return None
+    reason = grants.fault(rule)
+    grants.suspend(rule, reason)
+    return OciError(reason, hint="Give the right back, or let somebody who has it save the rule.") if reason else None
 
 
 def finish(task: SyncTask) -> bool:

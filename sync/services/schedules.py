@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from sync.cron import InvalidSchedule, in_words, next_times
-from sync.models import Instance, SyncRule, Trigger
+from sync.models import ACTING, Instance, SyncRule, Trigger
 from sync.services.trigger import open_task
 
 TIMES_SHOWN = 5
@@ -54,8 +54,8 @@ class Schedule:
 def start_due() -> int:
     """Opens what is due; how many rules were started. As often and by as many as may be."""
     now = timezone.now()
-    _plan(SyncRule.objects.filter(enabled=True, next_run_at=None).exclude(schedule=""), now)
-    due = SyncRule.objects.filter(enabled=True, next_run_at__lte=now).exclude(schedule="").order_by("pk")
+    _plan(SyncRule.objects.filter(**ACTING, next_run_at=None).exclude(schedule=""), now)
+    due = SyncRule.objects.filter(**ACTING, next_run_at__lte=now).exclude(schedule="").order_by("pk")
     polled = Instance.objects.filter(Q(next_poll_at=None) | Q(next_poll_at__lte=now), poll_minutes__gt=0).order_by("pk")
     started = sum(_guarded(partial(_start, rule, now), rule) for rule in due)
     return started + sum(_guarded(partial(_poll, instance, now), instance) for instance in polled)
@@ -91,7 +91,7 @@ def _plan_one(rule: SyncRule, now: datetime) -> int:
 
 def _start(rule: SyncRule, now: datetime) -> int:
     with transaction.atomic():
-        mine = SyncRule.objects.filter(pk=rule.pk, enabled=True, next_run_at=rule.next_run_at)
+        mine = SyncRule.objects.filter(pk=rule.pk, **ACTING, next_run_at=rule.next_run_at)
         if not mine.update(next_run_at=next_run(rule, now)):
             return 0
         open_task(rule, Trigger.SCHEDULE, actor="schedule", quick=True)
@@ -103,7 +103,7 @@ def _poll(instance: Instance, now: datetime) -> int:
         mine = Instance.objects.filter(pk=instance.pk, next_poll_at=instance.next_poll_at)
         if not mine.update(next_poll_at=now + timedelta(minutes=instance.poll_minutes)):
             return 0
-        rules = list(SyncRule.objects.filter(source=instance, enabled=True).order_by("pk"))
+        rules = list(SyncRule.objects.filter(source=instance, **ACTING).order_by("pk"))
         for rule in rules:
             open_task(rule, Trigger.SCHEDULE, actor="poll", quick=True)
     return len(rules)

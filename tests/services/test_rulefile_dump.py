@@ -43,6 +43,10 @@ NOT_IN_THE_FILE = {
         "lag_p95",
         "lag_worst",
         "lag_counted_at",
+        # On whose rights it stands here.
+        "owner",
+        "by_platform",
+        "suspension",
         "created_at",
         "updated_at",
     },
