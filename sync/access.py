@@ -29,6 +29,10 @@ def receiving_instances(user: Somebody) -> QuerySet[Instance]:
     return instances_with(user, Right.RECEIVE)
 
 
+def administered_instances(user: Somebody) -> QuerySet[Instance]:
+    return instances_with(user, Right.ADMINISTER)
+
+
 def require(user: Somebody, instance: Instance, right: Right) -> None:
     """Raises PermissionDenied."""
     if right not in rights_on(user, instance):

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from sync.views import (
+    access,
     check,
     health,
     help,
@@ -40,6 +41,11 @@ urlpatterns = [
     path("i/<str:instance>/", instances.instance_page, name="instance"),
     path("i/<str:instance>/namespaces/", instances.instance_namespaces, name="instance-namespaces"),
     path("i/<str:instance>/check/", instances.instance_check, name="instance-check"),
+    path("access/", access.overview, name="access"),
+    path("access/regions/", access.region_pair_add, name="region-pair-add"),
+    path("access/regions/<int:pair_id>/remove/", access.region_pair_remove, name="region-pair-remove"),
+    path("i/<str:instance>/access/", access.instance_access, name="instance-access"),
+    path("i/<str:instance>/access/remove/", access.instance_access_remove, name="instance-access-remove"),
     path("i/<str:instance>/secret/", hook_secret.hook_secret, name="hook-secret"),
     path("i/<str:instance>/secret/remove/", hook_secret.hook_secret_remove, name="hook-secret-remove"),
     path("i/<str:instance>/rules/", rules.rule_list, name="rules"),

@@ -4,15 +4,20 @@ Platform administrators may everything. What a role gives stands in GIVEN_BY. Re
 write to an instance, and shows no more of it than its name and region.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.db.models import Q, QuerySet
+from guardian.models import GroupObjectPermission, UserObjectPermission
 from guardian.shortcuts import assign_perm, get_objects_for_user, get_user_perms, remove_perm
 from guardian.shortcuts import get_group_perms as perms_by_groups
 
 from sync.models import Instance, RegionPair, SyncRule
+
+# In a sentence.
+NAMED = 5
 
 Somebody = User | AnonymousUser
 
@@ -77,14 +82,55 @@ def rights_on(user: Somebody, instance: Instance) -> frozenset[Right]:
     return frozenset(right for right, given in GIVEN_BY.items() if granted.intersection(given))
 
 
-def grant(right: Right, to: User | Group, instance: Instance) -> None:
+@dataclass
+class Reviewed:
+    """Rules that are suspended now, and such that go on again. As text: a sentence for each, blank for none."""
+
+    suspended: list[SyncRule] = field(default_factory=list)
+    going_on: list[SyncRule] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        told = []
+        if self.suspended:
+            told.append(f"Suspended for lack of a right: {_named(self.suspended)}.")
+        if self.going_on:
+            told.append(f"No longer suspended: {_named(self.going_on)}.")
+        return " ".join(told)
+
+
+def _named(rules: Sequence[SyncRule]) -> str:
+    names = ", ".join(str(rule) for rule in rules[:NAMED])
+    return f"{names} and {len(rules) - NAMED} more" if len(rules) > NAMED else names
+
+
+def granted_on(instance: Instance) -> Iterator[tuple[User | Group, Right]]:
+    """Who has which role on the instance, just as it was given."""
+    for grants in (UserObjectPermission, GroupObjectPermission):
+        rows = grants.objects.filter(content_type__app_label="sync", content_type__model="instance")
+        somebody = "user" if grants is UserObjectPermission else "group"
+        for row in rows.filter(object_pk=str(instance.pk)).select_related("permission", somebody):
+            if row.permission.codename in set(Right):
+                yield getattr(row, somebody), Right(row.permission.codename)
+
+
+def grant(right: Right, to: User | Group, instance: Instance) -> Reviewed:
     assign_perm(f"sync.{right}", to, instance)
-    review(SyncRule.objects.filter(Q(source=instance) | Q(target=instance)))
+    return review(SyncRule.objects.filter(Q(source=instance) | Q(target=instance)))
 
 
-def revoke(right: Right, of: User | Group, instance: Instance) -> None:
+def revoke(right: Right, of: User | Group, instance: Instance) -> Reviewed:
     remove_perm(f"sync.{right}", of, instance)
-    review(SyncRule.objects.filter(Q(source=instance) | Q(target=instance)))
+    return review(SyncRule.objects.filter(Q(source=instance) | Q(target=instance)))
+
+
+def allow_regions(pair: RegionPair) -> Reviewed:
+    pair.save()
+    return review(SyncRule.objects.all())
+
+
+def forbid_regions(pair: RegionPair) -> Reviewed:
+    pair.delete()
+    return review(SyncRule.objects.all())
 
 
 @dataclass(frozen=True)
@@ -136,10 +182,17 @@ def region_fault(rule: SyncRule) -> str:
     return f"Nothing may be copied from {source} to {target}: this pair of regions is not allowed on this platform."
 
 
-def review(rules: QuerySet[SyncRule]) -> None:
+def review(rules: QuerySet[SyncRule]) -> Reviewed:
     """Suspends rules that lost what they stand on, and ends the suspension of those that have it again."""
+    changed = Reviewed()
     for rule in rules.select_related("source", "target", "owner"):
-        suspend(rule, fault(rule))
+        before, reason = rule.suspension, fault(rule)
+        suspend(rule, reason)
+        if reason and not before:
+            changed.suspended.append(rule)
+        elif before and not reason:
+            changed.going_on.append(rule)
+    return changed
 
 
 def review_suspended() -> None:

@@ -103,6 +103,12 @@ class Layout:
     def _carried(self) -> dict[str, str]:
         return {name: text for name in CARRIED if (text := self._request.GET.get(name))}
 
+    @cached_property
+    def administers(self) -> bool:
+        """Whether there is an instance whose access the user gives and takes."""
+        user = self._request.user
+        return access.is_platform_administrator(user) or access.administered_instances(user).exists()
+
     @property
     def failing(self) -> int:
         """How many rules of the current instance are: beside them in the navigation."""

@@ -1,0 +1,108 @@
+"""Who may do what on which instance: given and taken by those who administer it."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from django.contrib.auth.models import Group, User
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from sync import access
+from sync.access import Right
+from sync.forms.access import KINDS, AccessForm, RegionPairForm
+from sync.models import Instance, RegionPair
+from sync.services import grants
+from sync.views.http import Request, save_valid, saved
+
+
+@dataclass
+class Holder:
+    """Somebody with roles on an instance."""
+
+    kind: str
+    key: int
+    name: str
+    rights: list[Right] = field(default_factory=list)
+    inactive: bool = False
+
+
+@require_safe
+def overview(request: Request) -> HttpResponse:
+    """The instances whose access the user gives and takes, and the pairs of regions for platform administrators."""
+    return _overview(request, RegionPairForm())
+
+
+def _overview(request: Request, form: RegionPairForm) -> HttpResponse:
+    instances = access.administered_instances(request.user)
+    platform = access.is_platform_administrator(request.user)
+    if not platform and not instances.exists():
+        raise Http404
+    context = {
+        "instances": [(instance, holders_of(instance)) for instance in instances],
+        "pairs": RegionPair.objects.all() if platform else None,
+        "form": form,
+        "platform": platform,
+    }
+    return render(request, "access/overview.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def instance_access(request: Request, instance: str) -> HttpResponse:
+    """GET shows who has which role, POST gives one."""
+    found = access.get_instance_or_404(request.user, instance, Right.ADMINISTER)
+    form = AccessForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        changed = grants.grant(form.right, form.somebody, found)
+        return _told(request, found, f"{form.somebody} is now {form.right.role} on {found.name}.", changed)
+    context = {"instance": found, "form": form, "holders": holders_of(found), "roles": grants.ROLES}
+    return render(request, "access/instance.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+def instance_access_remove(request: Request, instance: str) -> HttpResponse:
+    found = access.get_instance_or_404(request.user, instance, Right.ADMINISTER)
+    kind, _, key = request.POST.get("who", "").partition(":")
+    if kind not in KINDS or not key.isdecimal() or request.POST.get("role") not in set(Right):
+        raise Http404
+    somebody = cast(User | Group, get_object_or_404(KINDS[kind], pk=key))
+    right = Right(request.POST["role"])
+    changed = grants.revoke(right, somebody, found)
+    return _told(request, found, f"{somebody} is no longer {right.role} on {found.name}.", changed)
+
+
+def _told(request: Request, instance: Instance, message: str, changed: grants.Reviewed) -> HttpResponse:
+    told = f"{message} {changed}".strip()
+    mine = access.Right.ADMINISTER in access.rights_on(request.user, instance)
+    return saved(request, reverse("instance-access", args=[instance.name]) if mine else reverse("home"), told)
+
+
+@require_POST
+def region_pair_add(request: Request) -> HttpResponse:
+    access.require_platform_administrator(request.user)
+    form = RegionPairForm(request.POST)
+
+    def save() -> HttpResponse:
+        changed = grants.allow_regions(form.save(commit=False))
+        return saved(request, reverse("access"), f"Rules may copy from {form.instance}. {changed}".strip())
+
+    return save_valid(form, save) or _overview(request, form)
+
+
+@require_POST
+def region_pair_remove(request: Request, pair_id: int) -> HttpResponse:
+    access.require_platform_administrator(request.user)
+    pair = get_object_or_404(RegionPair, pk=pair_id)
+    changed = grants.forbid_regions(pair)
+    return saved(request, reverse("access"), f"The pair {pair} is removed. {changed}".strip())
+
+
+def holders_of(instance: Instance) -> list[Holder]:
+    found: dict[tuple[str, int], Holder] = {}
+    for somebody, right in grants.granted_on(instance):
+        kind = "user" if isinstance(somebody, User) else "group"
+        inactive = isinstance(somebody, User) and not somebody.is_active
+        holder = Holder(kind, somebody.pk, str(somebody), inactive=inactive)
+        found.setdefault((kind, somebody.pk), holder).rights.append(right)
+    return sorted(found.values(), key=lambda holder: (holder.kind == "group", holder.name))

@@ -1,0 +1,82 @@
+"""The Access page: roles given and taken, with what follows for rules; pairs of regions."""
+
+import pytest
+from django.contrib.auth.models import Group, User
+
+from sync.models import Instance, RegionPair, SyncRule
+from sync.services import grants
+from sync.services.grants import Right
+from tests.pages.html import elements, texts, words
+
+
+@pytest.fixture
+def ann(db) -> User:
+    return User.objects.create_user("ann")
+
+
+def test_a_role_is_given_and_taken_away(console, source, ann):
+    url = f"/i/{source.name}/access/"
+    assert "Nobody has a role here" in console.get(url).content.decode()
+    page = console.post(url, {"who": f"user:{ann.pk}", "role": Right.OPERATE}, follow=True).content.decode()
+    assert f"ann is now Operator on {source.name}." in " ".join(texts(page, "p"))
+    assert "ann Person" in words(elements(page, "table")[0]) and Right.OPERATE in grants.rights_on(ann, source)
+    page = console.post(f"{url}remove/", {"who": f"user:{ann.pk}", "role": Right.OPERATE}, follow=True).content.decode()
+    assert f"ann is no longer Operator on {source.name}." in " ".join(texts(page, "p"))
+    assert not grants.rights_on(User.objects.get(pk=ann.pk), source)
+
+
+def test_a_group_has_a_role(console, source, ann):
+    team = Group.objects.create(name="team")
+    ann.groups.add(team)
+    console.post(f"/i/{source.name}/access/", {"who": f"group:{team.pk}", "role": Right.VIEW})
+    assert grants.rights_on(ann, source) == {Right.VIEW}
+    assert "team" in console.get("/access/").content.decode()
+
+
+@pytest.mark.parametrize("values", [{"who": "", "role": "receive"}, {"who": "user:1", "role": "root"}, {}])
+def test_what_is_no_role_of_nobody_is_refused(console, source, values):
+    answer = console.post(f"/i/{source.name}/access/", values)
+    assert answer.status_code == 422 and 'role="alert"' in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"who": "user:x", "role": "receive"}, {"who": "cat:1", "role": "receive"}, {"who": "user:1", "role": ""}],
+)
+def test_nonsense_takes_nothing_away(console, source, values):
+    assert console.post(f"/i/{source.name}/access/remove/", values).status_code == 404
+
+
+def test_it_says_which_rules_are_suspended_and_go_on(console, rule, ann):
+    for right, instance in ((Right.MANAGE_RULES, rule.source), (Right.RECEIVE, rule.target)):
+        grants.grant(right, ann, instance)
+    SyncRule.objects.update(owner=ann, by_platform=False)
+    url = f"/i/{rule.target.name}/access/"
+    values = {"who": f"user:{ann.pk}", "role": Right.RECEIVE}
+    page = console.post(f"{url}remove/", values, follow=True).content.decode()
+    assert f"Suspended for lack of a right: {rule}." in " ".join(texts(page, "p"))
+    page = console.post(url, values, follow=True).content.decode()
+    assert f"No longer suspended: {rule}." in " ".join(texts(page, "p"))
+
+
+def test_an_instance_administrator_gives_roles_on_that_instance_alone(client, source, target, ann):
+    grants.grant(Right.ADMINISTER, ann, source)
+    client.force_login(ann)
+    page = client.get("/access/").content.decode()
+    assert source.name in page and f"/i/{target.name}/access/" not in page and "Regions" not in texts(page, "h2")
+    bob = User.objects.create_user("bob")
+    client.post(f"/i/{source.name}/access/", {"who": f"user:{bob.pk}", "role": Right.VIEW})
+    assert grants.rights_on(bob, source) == {Right.VIEW}
+    assert client.post(f"/i/{target.name}/access/", {"who": f"user:{bob.pk}", "role": Right.VIEW}).status_code == 404
+
+
+def test_pairs_of_regions_are_added_and_removed(console, rule):
+    Instance.objects.filter(pk=rule.source.pk).update(region="eu")
+    Instance.objects.filter(pk=rule.target.pk).update(region="cn")
+    page = console.post("/access/regions/", {"source": "cn", "target": "eu"}, follow=True).content.decode()
+    assert f"Suspended for lack of a right: {rule}." in " ".join(texts(page, "p")) and "cn to eu" in page
+    assert console.post("/access/regions/", {"source": "cn", "target": "eu"}).status_code == 422
+    assert console.post("/access/regions/", {"source": "cn", "target": "mars"}).status_code == 422
+    pair = RegionPair.objects.get()
+    page = console.post(f"/access/regions/{pair.pk}/remove/", follow=True).content.decode()
+    assert f"No longer suspended: {rule}." in " ".join(texts(page, "p"))
