@@ -19,7 +19,7 @@ def test_a_role_is_given_and_taken_away(console, source, ann):
     assert "Nobody has a role here" in console.get(url).content.decode()
     page = console.post(url, {"who": f"user:{ann.pk}", "role": Right.OPERATE}, follow=True).content.decode()
     assert f"ann is now Operator on {source.name}." in " ".join(texts(page, "p"))
-    assert "ann Person" in words(elements(page, "table")[0]) and Right.OPERATE in grants.rights_on(ann, source)
+    assert "ann Person" in words(next(elements(page, "table"))) and Right.OPERATE in grants.rights_on(ann, source)
     page = console.post(f"{url}remove/", {"who": f"user:{ann.pk}", "role": Right.OPERATE}, follow=True).content.decode()
     assert f"ann is no longer Operator on {source.name}." in " ".join(texts(page, "p"))
     assert not grants.rights_on(User.objects.get(pk=ann.pk), source)
