@@ -252,6 +252,9 @@ class TaskResource(models.Model):
     digest = models.CharField(max_length=140, blank=True)
     target_digest = models.CharField(max_length=140, blank=True, help_text="What the target held before.")
     moved_bytes = models.PositiveBigIntegerField(default=0)
+    size = models.PositiveBigIntegerField(
+        null=True, help_text="Bytes of all its blobs, moved or there already; unknown where manifests were not read."
+    )
     # Why it failed: which side, doing what, what the registry said, what to do next.
     side = models.CharField(max_length=8, blank=True)
     operation = models.CharField(max_length=600, blank=True)

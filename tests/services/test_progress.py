@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from sync.models import Instance, SyncTask
+from sync.models import Instance, Status, SyncTask
 from sync.services import progress
 from sync.services.waiting import Wait
 from sync.templatetags.console import roughly, spent
@@ -96,6 +96,18 @@ def test_bytes_tell_the_time_where_they_take_it():
     assert seconds_left(barely) is None
     small = moves((0, 1_000), planned=101, copied=100, moved_bytes=100_000)
     assert seconds_left(small) == 1
+
+
+def test_the_bytes_of_each_repository_that_is_worked_on():
+    running = moves((30 * MB, 130 * MB), planned=40, copied=20, moved_bytes=130 * MB)
+    numbers = {"planned": 10, "listed": True, "status": "synchronizing"}
+    running.repositories.update(**numbers, copied=5, moved_bytes=130 * MB)
+    known = running.repositories.get()
+    running.repositories.create(name="prod/young", copied=0, **numbers)
+    running.repositories.create(name="prod/done", **{**numbers, "status": "succeeded"}, copied=10, moved_bytes=5)
+    assert progress.bytes_of(running, running.repositories.all()) == {known.pk: (130 + 100 + 4 * 20) * MB}
+    running.close(Status.STOPPED)
+    assert progress.bytes_of(running, running.repositories.all()) == {}
 
 
 def test_speed_is_the_average_so_far():
