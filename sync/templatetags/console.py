@@ -1,5 +1,6 @@
 """How the pages write times, durations, rates and icons."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,8 @@ from sync.services.drift import What
 from sync.services.locate import State, Verdict
 
 register = template.Library()
+# As sync.oci.errors puts a reason together.
+WHAT_WAS_DONE = re.compile(r"^((?:Source|Target)\b[^:]*: )cannot .*?: ")
 # Colour and icon beside the word, for words that are no status of a task.
 LOOKS: dict[str, tuple[str, str]] = {
     State.THERE: ("succeeded", "succeeded"),
@@ -137,6 +140,12 @@ def _knows_all(task: SyncTask) -> bool:
     """False while resources may be missing from the plan, as those of a repository whose tags could not be listed."""
     failed = task.status in (Status.FAILED, Status.PARTIAL, Status.STOPPED)
     return task.all_planned and not (failed and task.succeeded == task.planned)
+
+
+@register.filter
+def in_short(reason: str) -> str:
+    """A failure without what was being done: who, and what happened."""
+    return WHAT_WAS_DONE.sub(r"\1", reason)
 
 
 @register.filter

@@ -45,12 +45,16 @@ MISSED_ROWS = 100
 
 @dataclass(frozen=True)
 class RuleRow:
-    """waiting: when the oldest push was told that has not arrived. asks: the task of it that asks about deletions."""
+    """waiting: when the oldest push was told that has not arrived. asks: the task of it that asks about deletions.
+
+    why: the reason of a task that ended badly.
+    """
 
     rule: SyncRule
     task: SyncTask | None
     waiting: datetime | None
     asks: int | None
+    why: str
 
 
 @require_safe
@@ -85,7 +89,13 @@ def _rows(rules: Sequence[SyncRule], tasks: Mapping[int | None, SyncTask]) -> li
     waiting.fill_in(tasks.values())
     asking = removals.asking(rules)
     oldest = lag.oldest_waiting([rule.pk for rule in rules])
-    return [RuleRow(rule, tasks.get(rule.pk), oldest.get(rule.pk), asking.get(rule.pk)) for rule in rules]
+    why = runs.reasons(tasks.values())
+    rows = []
+    for rule in rules:
+        task = tasks.get(rule.pk)
+        reason = why.get(task.pk, "") if task else ""
+        rows.append(RuleRow(rule, task, oldest.get(rule.pk), asking.get(rule.pk), reason))
+    return rows
 
 
 @require_safe

@@ -9,6 +9,7 @@ from django.utils import timezone
 from sync.models import Instance, Lag, Status, SyncRule, SyncTask, Trigger
 from sync.services import lag
 from tests.pages.html import attributes, by_id, elements, texts, words
+from tests.pages.test_tasks import make_repository, make_task
 
 RULES = "/i/prod-gz/rules/"
 
@@ -58,6 +59,34 @@ def test_without_rules_the_page_says_what_a_rule_does(console, source):
     # The one above is hidden until there is a rule (a browser looks).
     creating = [link for link in elements(page, "a") if attributes(link)["href"] == "/i/prod-gz/new-rule/"]
     assert [words(link) for link in creating] == ["Create", "Create"]
+
+
+REFUSED = "Target prod-eu: cannot start an upload to prod/web: the registry answered 403 DENIED. Ask for the right."
+
+
+@pytest.mark.parametrize(
+    ("of_task", "of_repository", "failed", "led"),
+    [
+        ("", REFUSED, 2, "?show=failed#repository-heading"),
+        ("Source prod-gz: cannot list repositories: refused.", REFUSED, 0, ""),
+    ],
+)
+def test_a_last_run_that_ended_badly_says_why(console, rule, of_task, of_repository, failed, led):
+    task = make_task(rule, "partial", reason=of_task, failed=failed)
+    make_repository(task, "prod/api", "succeeded", reason="The source has no repository of this name.")
+    make_repository(task, "prod/web", "partial", reason=of_repository)
+    why = by_id(console.get(RULES).content.decode(), f"why-{rule.pk}")
+    assert attributes(why)["href"] == f"/i/prod-gz/tasks/{task.pk}/{led}"
+    assert attributes(why)["title"] == (of_task or of_repository)
+    shown = words(why)
+    assert shown in ("Target prod-eu: the registry answered 403 DENIED. Ask for t…", "Source prod-gz: refused.")
+
+
+def test_a_last_run_that_did_not_end_badly_says_no_reason(console, rule):
+    for status in ("succeeded", "synchronizing", "stopped"):
+        task = make_task(rule, status, reason="Something.")
+        make_repository(task, "prod/web", status, reason="Something.")
+        assert "why-" not in console.get(RULES).content.decode()
 
 
 def test_operations_name_their_rule(console, rule):
