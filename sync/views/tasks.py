@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from sync import access
 from sync.models import Status, SyncRule, SyncTask
-from sync.services import progress, removals, trigger, waiting
+from sync.services import failures, progress, removals, trigger, waiting
 from sync.templatetags.console import success_rate
 from sync.views.filters import RepositoryFilter
 from sync.views.http import (
@@ -59,6 +59,7 @@ def task_page(request: Request, instance: str, task_id: int) -> HttpResponse:
             "question": removals.question(task),
             "hours": round(settings.OUTAGE_HOURS),
             "can_retry": _can_retry(task),
+            "side": failures.side_of(task),
             "speed": progress.bytes_per_second(task),
             "estimate": estimate,
             "filter": narrowed,
