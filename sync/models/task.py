@@ -83,6 +83,7 @@ class SyncTask(Counts):
     actor = models.CharField(max_length=150, blank=True)
     status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
     stop_requested = models.BooleanField(default=False)
+    stopped_by = models.CharField(max_length=150, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)

@@ -175,7 +175,7 @@ def rule_delete(request: Request, instance: str, name: str) -> HttpResponse:
     """GET asks, POST deletes."""
     rule = access.get_rule_or_404(request.user, instance, name)
     if request.method == "POST":
-        configure.delete_rule(rule)
+        configure.delete_rule(rule, actor=request.user.get_username())
         return saved(request, reverse("rules", args=[instance]), f"Rule {name} is deleted.")
     running = SyncTask.objects.filter(rule=rule, status__in=OPEN).count()
     template = "rules/_delete.html" if wants_fragment(request) else "rules/delete.html"

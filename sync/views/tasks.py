@@ -100,7 +100,7 @@ def task_stop(request: Request, instance: str, task_id: int) -> HttpResponse:
     """GET asks, POST stops."""
     task = access.get_task_or_404(request.user, instance, task_id)
     if request.method == "POST":
-        stopping = trigger.stop_task(task)
+        stopping = trigger.stop_task(task, actor=request.user.get_username())
         message = f"Task {task.pk} is stopping." if stopping else f"Task {task.pk} has ended already."
         return acted(request, reverse("task", args=[instance, task.pk]), message)
     template = "tasks/_stop.html" if wants_fragment(request) else "tasks/stop.html"

@@ -46,3 +46,39 @@ def test_an_instance_that_is_deleted_has_no_form(console, rule):
     SyncTask.objects.update(target=None)
     assert "failing-side" not in page_of(console, task)
     assert "Retry failed (1)" in texts(page_of(console, task), "button")
+
+
+@pytest.mark.parametrize("status", ["waiting", "synchronizing", "stopped", "succeeded"])
+def test_before_anything_is_planned_there_are_no_counters(console, rule, status):
+    task = make_task(rule, status)
+    assert 'class="counters"' not in page_of(console, task)
+    SyncTask.objects.update(planned=1)
+    assert 'class="counters"' in page_of(console, task)
+
+
+def test_a_stopped_task_tells_who_stopped_it_and_can_be_run_again(console, rule):
+    task = make_task(rule, "waiting")
+    assert "Sync" not in texts(page_of(console, task), "button")
+    console.post(f"{url_of(task)}stop/")
+    page = page_of(console, task)
+    assert dict(zip(texts(page, "dt"), texts(page, "dd"), strict=False))["Stopped by"] == "root"
+    assert "Asked to stop by root." in texts(page, "span")
+    answer = console.post(attributes(by_id(page, f"sync-{rule.pk}"))["formaction"], follow=True)
+    assert answer.redirect_chain == [(url_of(rule.tasks.exclude(pk=task.pk).get()), 302)]
+
+
+def test_who_asks_again_is_not_the_one_who_stopped_it(console, rule):
+    task = make_task(rule, "synchronizing", stop_requested=True, stopped_by="ann")
+    task.parts.create(claim="a-worker")
+    console.post(f"{url_of(task)}stop/")
+    task.refresh_from_db()
+    assert (task.status, task.stopped_by) == ("synchronizing", "ann")
+    assert "Stopped by" not in texts(page_of(console, task), "dt"), "it may yet end otherwise"
+
+
+def test_a_stopped_task_of_a_deleted_rule_cannot_be_run_again(console, rule):
+    task = make_task(rule, "waiting")
+    console.post("/i/prod-gz/rules/web/delete/")
+    task.refresh_from_db()
+    assert (task.status, task.stopped_by) == ("stopped", "root")
+    assert "Sync" not in texts(page_of(console, task), "button")
