@@ -133,8 +133,10 @@ def _save_or_ask(request: Request, rule: SyncRule, title: str) -> HttpResponse:
 def _save(request: Request, form: RuleForm) -> HttpResponse:
     rule, sync_now = form.save(commit=False), form.cleaned_data.get("sync_now", False)
     task = configure.save_rule(rule, actor=request.user.get_username(), sync_now=sync_now)
-    started = format_html(" {} copies what is there now.", task_link(task, rule.source.name)) if task else ""
-    message = format_html("Rule {} is saved.{}", rule.name, started)
+    message = format_html("Rule {} is saved.", rule.name)
+    if task:
+        link = task_link(task, rule.source.name)
+        message += format_html(" {} was started to copy what is there now.", link)
     answer = saved(request, reverse("rules", args=[rule.source.name]), message)
     _warn_of_circle(request, rule)
     return answer
@@ -166,7 +168,9 @@ def rule_sync(request: Request, instance: str, name: str) -> HttpResponse:
     except SyncRule.DoesNotExist:
         gone = f"Rule {name} was deleted a moment ago: nothing was started."
         return acted(request, reverse("rules", args=[instance]), gone, refused=True)
-    words = "{} synchronizes rule {}." if opened.created else "{} is already synchronizing rule {}."
+    # What stays in view stays true: it may have ended a moment later.
+    before = "{} was open for rule {} already: no other was started."
+    words = "{} was started for rule {}." if opened.created else before
     message = format_html(words, task_link(opened.task, instance), name)
     return acted(request, reverse("task", args=[instance, opened.task.pk]), message)
 

@@ -150,7 +150,7 @@ def test_sync_opens_one_task_and_shows_it(console, rule, enabled):
 
 
 def test_the_message_after_sync_leads_to_the_task(console, rule):
-    for said in ("Task {} synchronizes rule web.", "Task {} is already synchronizing rule web."):
+    for said in ("Task {} was started for rule web.", "Task {} was open for rule web already: no other was started."):
         answer = console.post(reverse("rule-sync", args=["prod-gz", "web"]), headers={"HX-Request": "true"})
         toasts = answer.content.decode()
         task = SyncTask.objects.get()
