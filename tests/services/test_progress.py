@@ -125,4 +125,5 @@ def test_nobody_knows_more_exactly(seconds, shown):
 
 def test_the_time_of_a_running_task_goes_on_in_the_browser():
     assert 'data-seconds="65"' in spent(task(65)) and "1 min 05 s" in spent(task(65))
+    assert ">4 s<" in spent(task(4.6)), "no tenths while it counts on by seconds"
     assert spent(task(65, status="failed")) == "1 min 05 s" and spent(SyncTask()) == "—"
