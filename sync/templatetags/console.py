@@ -17,7 +17,7 @@ from sync.services.locate import State, Verdict
 
 register = template.Library()
 # As sync.oci.errors puts a reason together.
-WHAT_WAS_DONE = re.compile(r"^((?:Source|Target)\b[^:]*: )cannot .*?: ")
+WHERE_AND_DOING = re.compile(r"^(Source|Target)\b[^:]*: (?:cannot .*?: )?")
 # Colour and icon beside the word, for words that are no status of a task.
 LOOKS: dict[str, tuple[str, str]] = {
     State.THERE: ("succeeded", "succeeded"),
@@ -151,8 +151,8 @@ def _knows_all(task: SyncTask) -> bool:
 
 @register.filter
 def in_short(reason: str) -> str:
-    """A failure without what was being done: who, and what happened."""
-    return WHAT_WAS_DONE.sub(r"\1", reason)
+    """A failure without what was being done, and the next step: which side, and what happened."""
+    return WHERE_AND_DOING.sub(r"\1: ", reason).partition(". ")[0].removesuffix(".")
 
 
 @register.filter

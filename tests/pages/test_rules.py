@@ -78,8 +78,7 @@ def test_a_last_run_that_ended_badly_says_why(console, rule, of_task, of_reposit
     why = by_id(console.get(RULES).content.decode(), f"why-{rule.pk}")
     assert attributes(why)["href"] == f"/i/prod-gz/tasks/{task.pk}/{led}"
     assert attributes(why)["title"] == (of_task or of_repository)
-    shown = words(why)
-    assert shown in ("Target prod-eu: the registry answered 403 DENIED. Ask for t…", "Source prod-gz: refused.")
+    assert words(why) in ("Target: the registry answered 403 DENIED", "Source: refused")
 
 
 def test_a_last_run_that_did_not_end_badly_says_no_reason(console, rule):
