@@ -206,12 +206,12 @@ function keyed(key) {
   return shown.find((element) => element.closest("main")) ?? shown[0] ?? all.find((element) => element.matches("a"));
 }
 
-// The first link of the row after or before the one that has the focus.
+// The first link of the row, or of the line of the log, after or before the one that has the focus.
 function neighbour(step) {
-  const links = [...document.querySelectorAll("main tbody th a")].filter((link) => link.checkVisibility());
-  const row = document.activeElement.closest("tr");
-  const at = links.findIndex((link) => row?.contains(link));
-  return at < 0 ? links[0] : links[at + step];
+  const [focused, rows] = [document.activeElement, document.activeElement.closest(".log") ? ".log .line a" : "main tbody th a"];
+  const links = [...document.querySelectorAll(rows)].filter((link) => link.checkVisibility());
+  const at = links.findIndex((link) => focused.closest("tr, .line")?.contains(link));
+  return at < 0 ? links.at(step < 0 ? -1 : 0) : links[at + step];
 }
 
 document.addEventListener("keydown", (event) => {

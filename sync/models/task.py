@@ -83,6 +83,7 @@ class SyncTask(Counts):
     actor = models.CharField(max_length=150, blank=True)
     status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
     stop_requested = models.BooleanField(default=False)
+    stopped_by = models.CharField(max_length=150, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -252,6 +253,9 @@ class TaskResource(models.Model):
     digest = models.CharField(max_length=140, blank=True)
     target_digest = models.CharField(max_length=140, blank=True, help_text="What the target held before.")
     moved_bytes = models.PositiveBigIntegerField(default=0)
+    size = models.PositiveBigIntegerField(
+        null=True, help_text="Bytes of all its blobs, moved or there already; unknown where manifests were not read."
+    )
     # Why it failed: which side, doing what, what the registry said, what to do next.
     side = models.CharField(max_length=8, blank=True)
     operation = models.CharField(max_length=600, blank=True)

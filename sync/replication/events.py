@@ -68,7 +68,10 @@ class BytesMoved(Event):
 
 @dataclass(frozen=True)
 class ResourceDone(Event):
-    """A resource has its outcome. A blank tag stands for a repository whose tags could not be listed."""
+    """A resource has its outcome. A blank tag stands for a repository whose tags could not be listed.
+
+    size: bytes of all its blobs, moved or there already, over all platforms; None where its manifests were not read.
+    """
 
     tag: str
     outcome: Outcome
@@ -76,6 +79,7 @@ class ResourceDone(Event):
     target_digest: str = ""
     kind: Kind | None = None
     moved_bytes: int = 0
+    size: int | None = None
     error: OciError | None = None
 
 

@@ -20,7 +20,8 @@ class Journey:
 
     `digest_tags` are those of the source repository. `sent` holds the digests of manifests brought on this journey,
     `manifests` counts what was written. `on_bytes` is told each number of blob bytes sent. No tag is written any more
-    once the `lease` has run out. `expected_bytes` are those of blobs that it sends, as far as is known by now.
+    once the `lease` has run out. `expected_bytes` are those of blobs that it sends, as far as is known by now. `size`:
+    bytes of all blobs of the resource, sent or there already; None before all its manifests were read.
     """
 
     source_repository: str
@@ -30,6 +31,7 @@ class Journey:
     lease: Lease = field(default_factory=Lease)
     moved_bytes: int = 0
     expected_bytes: int = 0
+    size: int | None = None
     manifests: int = 0
     sent: set[str] = field(default_factory=set)
     referrers_seen: set[str] = field(default_factory=set)

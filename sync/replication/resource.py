@@ -191,7 +191,7 @@ class Resources:
                 raise error from None
         finally:
             repository.work.under_way.pop(decision.tag, None)
-        return _done(repository, decision, outcome, journey.moved_bytes, error)
+        return _done(repository, decision, outcome, journey, error)
 
     def _read(self, repository: Opened, decision: Decision) -> Manifest | None:
         """What the tag stood for when it was looked at; None when it has vanished since (P-57)."""
@@ -207,7 +207,12 @@ class Resources:
 
 
 def _done(
-    repository: Opened, decision: Decision, outcome: Outcome, moved_bytes: int = 0, error: OciError | None = None
+    repository: Opened,
+    decision: Decision,
+    outcome: Outcome,
+    journey: Journey | None = None,
+    error: OciError | None = None,
 ) -> ResourceDone:
     tag, digest, there, kind = decision.tag, decision.digest, decision.target_digest, decision.kind
-    return ResourceDone(repository.name, tag, outcome, digest, there, kind, moved_bytes, error)
+    moved, size = (journey.moved_bytes, journey.size) if journey else (0, None)
+    return ResourceDone(repository.name, tag, outcome, digest, there, kind, moved, size, error)

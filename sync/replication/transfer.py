@@ -69,6 +69,8 @@ class Transfer:
         self._children = Once(graph)
         self._turns = Gates(graph)
         self._below: dict[str, tuple[Descriptor, ...]] = {}
+        # Bytes of the blobs that a manifest stands on; of children others may have brought them.
+        self._sizes: dict[str, int] = {}
 
     async def copy(self, journey: Journey, decision: Decision, root: Manifest, looked_at: float) -> None:
         """Brings the manifest and all that it stands on, then lets the tag point to it.
@@ -78,6 +80,7 @@ class Transfer:
         looked_at: when the target was seen to hold what the decision says (monotonic seconds).
         """
         await self._bring_parts(journey, root)
+        journey.size = self._sizes.get(root.digest)
         if self._with_referrers:
             await self._bring_referrers(journey, root)
         if self._consent is not None:
@@ -158,6 +161,8 @@ class Transfer:
         await self._blobs.ensure(manifest.blobs, journey)
         children = (self._bring_child(journey, manifest, child, depth + 1) for child in manifest.children)
         await self._graph.all((FIRST, child) for child in children)
+        below = sum(self._sizes.get(child.digest, 0) for child in manifest.children)
+        self._sizes[manifest.digest] = sum(blob.size for blob in manifest.blobs) + below
 
     async def _bring_child(self, journey: Journey, index: Manifest, child: Descriptor, depth: int) -> None:
         async def bring() -> None:

@@ -77,13 +77,13 @@ def switch_rule(rule: SyncRule, enabled: bool) -> None:
     SyncRule.objects.filter(pk=rule.pk).update(enabled=enabled, next_run_at=rule.next_run_at)
 
 
-def delete_rule(rule: SyncRule) -> None:
+def delete_rule(rule: SyncRule, *, actor: str = "") -> None:
     """Stops its open tasks; its logs stay, and so does what it brought to the target."""
     with transaction.atomic():
         # First, like all who open tasks of it; rows that name the rule may still be written, by who holds a task.
         SyncRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
         for task in rule.tasks.filter(status__in=OPEN):
-            ask_to_stop(task)
+            ask_to_stop(task, actor=actor)
             # Later: workers lock repositories before their task, and would wait for us as we for them.
             transaction.on_commit(partial(finish, task))
         rule.delete()

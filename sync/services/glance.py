@@ -73,6 +73,11 @@ class Glance:
         return self.tags - len(self.lines)
 
     @property
+    def matches_nothing(self) -> bool:
+        """Where all could be listed."""
+        return not self.tags and self.complete and not self.unlisted
+
+    @property
     def counted(self) -> str:
         """How many of those compared come to each action."""
         return counted(self.compared)

@@ -1,10 +1,12 @@
 """How fast a task comes forward, how many bytes there are to it, and how long it will go on."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sync.models import SyncTask, TaskPart
+from sync.models import Status, SyncTask, TaskPart, TaskRepository
+from sync.models.task import Counts
 
 # Before that any estimate is a guess.
 LEAST_SECONDS, LEAST_PART = 30, 0.1
@@ -51,20 +53,32 @@ def estimate(task: SyncTask) -> Estimate:
     if not task.is_open or task.stop_requested or waits or not task.all_planned or task.time_at_work is None:
         return Estimate()
     moving = under_way(task)
-    total = _total_bytes(task, moving)
+    total = _total_bytes(task, moving, guesses=_has_worked(task))
     return Estimate(total or None, _time_left(task, total, task.time_at_work))
 
 
-def _total_bytes(task: SyncTask, moving: Sequence[Moving]) -> int | None:
+def bytes_of(task: SyncTask, repositories: Iterable[TaskRepository]) -> dict[int, int]:
+    """The bytes of each repository that is worked on, moved and to be moved, by its key; of others nothing is known."""
+    listed = [one for one in repositories if one.listed and one.status == Status.SYNCHRONIZING]
+    if not task.is_open or not listed:
+        return {}
+    moving: defaultdict[int, list[Moving]] = defaultdict(list)
+    for one in under_way(task):
+        moving[one.repository_id].append(one)
+    totals = {one.pk: _total_bytes(one, moving[one.pk], guesses=_has_worked(task)) for one in listed}
+    return {pk: total for pk, total in totals.items() if total}
+
+
+def _total_bytes(of: Counts, moving: Sequence[Moving], *, guesses: bool) -> int | None:
     """Of what is under way the sizes are known; what is not begun is taken to be like what is done."""
     to_come = sum(max(0, one.size - one.sent) for one in moving)
-    not_begun = task.planned - task.done - len(moving)
+    not_begun = of.planned - of.done - len(moving)
     if not_begun <= 0:
-        return task.moved_bytes + to_come
-    if task.done < LEAST_PART * task.planned or not _has_worked(task):
+        return of.moved_bytes + to_come
+    if of.done < LEAST_PART * of.planned or not guesses:
         return None
-    of_done = max(0, task.moved_bytes - sum(one.sent for one in moving))
-    return task.moved_bytes + to_come + round(of_done / task.done * not_begun)
+    of_done = max(0, of.moved_bytes - sum(one.sent for one in moving))
+    return of.moved_bytes + to_come + round(of_done / of.done * not_begun)
 
 
 def _time_left(task: SyncTask, total: int | None, worked: timedelta) -> timedelta | None:

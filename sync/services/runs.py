@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from django.core.cache import cache
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
-from sync.models import Status, SyncRule, SyncTask
+from sync.models import Status, SyncRule, SyncTask, TaskRepository
 
 # How long what is counted for every page is taken as known.
 FAILING_SECONDS = 15
@@ -23,6 +23,18 @@ def newest_tasks(rules: Iterable[SyncRule]) -> dict[int | None, SyncTask]:
     """The newest task of each rule that has one, by the rule's key."""
     keys = [rule.newest_task for rule in rules if rule.newest_task]  # type: ignore[attr-defined]
     return {task.rule_id: task for task in SyncTask.objects.filter(pk__in=keys)}
+
+
+def reasons(tasks: Iterable[SyncTask]) -> dict[int, str]:
+    """Why tasks ended badly, by their key: the task's own reason, else that of the first repository with failures."""
+    ended = [task for task in tasks if task.status in FAILED]
+    unsaid = [task.pk for task in ended if not task.reason]
+    found = {task.pk: task.reason for task in ended if task.reason}
+    if unsaid:
+        failed = TaskRepository.objects.filter(task=OuterRef("pk"), status__in=FAILED).exclude(reason="")
+        first = Subquery(failed.order_by("status", "pk").values("reason")[:1])
+        found |= dict(SyncTask.objects.filter(pk__in=unsaid).annotate(why=first).values_list("pk", "why"))
+    return {pk: reason for pk, reason in found.items() if reason}
 
 
 def failing(rules: QuerySet[SyncRule]) -> QuerySet[SyncRule]:

@@ -210,5 +210,6 @@ def _resource_row(repository: TaskRepository, event: ResourceDone) -> TaskResour
         digest=event.digest,
         target_digest=event.target_digest,
         moved_bytes=event.moved_bytes,
+        size=event.size,
         **failure,
     )

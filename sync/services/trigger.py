@@ -202,23 +202,25 @@ def queue_for(task: SyncTask) -> str:
     return "push" if task.trigger == Trigger.PUSH else "default"
 
 
-def stop_task(task: SyncTask) -> bool:
+def stop_task(task: SyncTask, *, actor: str = "") -> bool:
     """A waiting task is Stopped at once, a running one within seconds. False when it had ended."""
-    asked = ask_to_stop(task)
+    asked = ask_to_stop(task, actor=actor)
     if asked:
         # What nobody works on ends here and now; owners hear of it and end the rest.
         finish(task)
     return asked
 
 
-def ask_to_stop(task: SyncTask) -> bool:
+def ask_to_stop(task: SyncTask, *, actor: str = "") -> bool:
     """The half of it that may be part of a transaction: the task itself is changed, its repositories are not locked."""
+    open_one = SyncTask.objects.filter(pk=task.pk, status__in=OPEN)
     # In one step: between the two a new task would find the old one neither to join nor gone.
     with transaction.atomic():
-        asked = SyncTask.objects.filter(pk=task.pk, status__in=OPEN).update(stop_requested=True)
+        open_one.filter(stop_requested=False).update(stopped_by=actor)  # who asks again is not the one
+        asked = open_one.update(stop_requested=True)
         task.refresh_from_db()
         if asked:
-            tasklog.say(task, tasklog.WARNING, "Asked to stop.")
+            tasklog.say(task, tasklog.WARNING, f"Asked to stop by {actor}." if actor else "Asked to stop.")
         if task.stop_waiting():
             task.parts.all().delete()
             announce.task_ended(task)

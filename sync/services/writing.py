@@ -197,7 +197,7 @@ def _rest(sheet: Sheet) -> Iterator[TaskPart]:
 
 def _write_resources(rows: Sequence[TaskResource]) -> None:
     failure = "side operation http_status code reason hint retryable attempts"
-    written = f"kind outcome digest target_digest moved_bytes lag_seconds {failure}"
+    written = f"kind outcome digest target_digest moved_bytes size lag_seconds {failure}"
     TaskResource.objects.bulk_create(
         rows,
         batch_size=500,

@@ -1,5 +1,6 @@
 """How the pages write times, durations, rates and icons."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,8 @@ from sync.services.drift import What
 from sync.services.locate import State, Verdict
 
 register = template.Library()
+# As sync.oci.errors puts a reason together.
+WHERE_AND_DOING = re.compile(r"^(Source|Target)\b[^:]*: (?:cannot .*?: )?")
 # Colour and icon beside the word, for words that are no status of a task.
 LOOKS: dict[str, tuple[str, str]] = {
     State.THERE: ("succeeded", "succeeded"),
@@ -87,10 +90,16 @@ def _ago(passed: timedelta) -> str:
 
 @register.filter
 def duration(spent: timedelta | None) -> str:
-    """`8 s`, `3 min 05 s`, `2 h 07 min`; a dash for what has not begun."""
+    """`2.4 s`, `48 s`, `3 min 05 s`, `2 h 07 min`; a dash for what has not begun."""
     if spent is None:
         return "—"
-    minutes, seconds = divmod(max(0, int(spent.total_seconds())), 60)
+    exact = max(0.0, spent.total_seconds())
+    # What would be rounded up to ten seconds is told as ten.
+    return f"{exact:.1f} s" if exact < 9.95 else _whole(int(exact + 0.05))
+
+
+def _whole(seconds: int) -> str:
+    minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes:02} min"
@@ -99,17 +108,18 @@ def duration(spent: timedelta | None) -> str:
 
 @register.filter
 def seconds(count: float) -> str:
-    """`0.8 s`, and from ten seconds on as `duration` has it."""
-    return f"{count:.1f} s" if count < 10 else duration(timedelta(seconds=count))
+    """A number of them as `duration` has it."""
+    return duration(timedelta(seconds=count))
 
 
 @register.filter
 def spent(task: SyncTask) -> SafeString | str:
-    """The time spent so far; while the task runs, app.js counts on from there."""
-    words = duration(task.time_spent)
-    if task.time_spent is None or not task.is_open:
-        return words
-    return format_html('<span data-seconds="{}">{}</span>', int(task.time_spent.total_seconds()), words)
+    """The time spent so far; while the task runs, app.js counts on from there, by whole seconds."""
+    so_far = task.time_spent
+    if so_far is None or not task.is_open:
+        return duration(so_far)
+    passed = max(0, int(so_far.total_seconds()))
+    return format_html('<span data-seconds="{}">{}</span>', passed, _whole(passed))
 
 
 @register.filter
@@ -137,6 +147,12 @@ def _knows_all(task: SyncTask) -> bool:
     """False while resources may be missing from the plan, as those of a repository whose tags could not be listed."""
     failed = task.status in (Status.FAILED, Status.PARTIAL, Status.STOPPED)
     return task.all_planned and not (failed and task.succeeded == task.planned)
+
+
+@register.filter
+def in_short(reason: str) -> str:
+    """A failure without what was being done, and the next step: which side, and what happened."""
+    return WHERE_AND_DOING.sub(r"\1: ", reason).partition(". ")[0].removesuffix(".")
 
 
 @register.filter

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from django.db.models import QuerySet
@@ -53,12 +53,27 @@ class Log:
     def newest(cls, task: SyncTask, query: Mapping[str, str], most: int) -> "Log":
         return cls(task, _level(query), most, _group(query))
 
+    @classmethod
+    def asked_for(cls, task: SyncTask, query: Mapping[str, str]) -> "Log":
+        """A page of lines: those around one, those `before` one, else the newest."""
+        log = cls.newest(task, query, PAGE_LINES)
+        around, before = number(query.get("line", "")), number(query.get("before", ""))
+        return replace(log, before=before if around is None else log._end_around(around))
+
+    def _end_around(self, line: int) -> int | None:
+        """What ends a page that has the line in its midst; None where that page is the newest."""
+        behind = self._of_level().filter(pk__gt=line).order_by("pk").values_list("pk", flat=True)
+        following = list(behind[: self.most // 2])
+        return following[-1] if len(following) == self.most // 2 else None
+
+    def _of_level(self) -> QuerySet[LogLine]:
+        lines = LogLine.objects.filter(task=self.task)
+        return lines.filter(level__in=PROBLEM_LEVELS) if self.level else lines
+
     @cached_property
     def _fetched(self) -> list[LogLine]:
         """One more than is shown tells whether there are more."""
-        lines = LogLine.objects.filter(task=self.task)
-        if self.level:
-            lines = lines.filter(level__in=PROBLEM_LEVELS)
+        lines = self._of_level()
         if self.after is not None:
             return list(lines.filter(pk__gt=self.after).order_by("pk")[: self.most + 1])
         if self.before is not None:
@@ -98,7 +113,7 @@ class Log:
 @require_safe
 @page_or_fragment
 def task_log(request: Request, instance: str, task_id: int) -> HttpResponse:
-    """A page of lines, the newest ones or those `before` one; for htmx the lines `after` one, 204 if there are none.
+    """A page of lines, see Log.asked_for; for htmx the lines `after` one, 204 if there are none.
 
     `every` is the interval at which the reader asks: when it is to change, there is an answer without lines.
     """
@@ -106,8 +121,7 @@ def task_log(request: Request, instance: str, task_id: int) -> HttpResponse:
     task = access.get_task_or_404(request.user, instance, task_id)
     after = number(request.GET.get("after", ""))
     if after is None or not wants_fragment(request):
-        before = number(request.GET.get("before", ""))
-        log = Log(task, _level(request.GET), PAGE_LINES, _group(request.GET), before)
+        log = Log.asked_for(task, request.GET)
         return render(request, "tasks/log.html", {"instance": source, "task": task, "log": log})
     log = Log(task, _level(request.GET), PAGE_LINES, _group(request.GET), after=after)
     if not log.lines and request.GET.get("every") == str(log.seconds):

@@ -13,8 +13,8 @@ SHORTCUTS = (
     ("/", "Where is an image or chart?"),
     ("i", "Instances"),
     ("c", "Create a rule, on the list of rules"),
-    ("j", "Next row"),
-    ("k", "Previous row"),
+    ("j", "Next row; in a log, next line"),
+    ("k", "Previous row; in a log, previous line"),
     ("?", "This list"),
 )
 

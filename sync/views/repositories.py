@@ -67,9 +67,10 @@ def repository_list(request: Request, task: SyncTask, narrowed: RepositoryFilter
 
 def _rows(task: SyncTask, repositories: Sequence[TaskRepository]) -> list[Row]:
     failed = [] if task.is_open else [one for one in repositories if one.failed or one.status == Status.FAILED]
-    rows = []
+    totals, rows = progress.bytes_of(task, repositories), []
     for one in repositories:
-        context = {"instance": task.source, "task": task, "repository": one, "opened": one in failed[:OPENED]}
+        context = {"instance": task.source, "task": task, "repository": one, "total_bytes": totals.get(one.pk)}
+        context |= {"opened": one in failed[:OPENED]}
         rows.append(Row(one, render_to_string("tasks/_repository.html", context)))
     return rows
 

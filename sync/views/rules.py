@@ -45,12 +45,16 @@ MISSED_ROWS = 100
 
 @dataclass(frozen=True)
 class RuleRow:
-    """waiting: when the oldest push was told that has not arrived. asks: the task of it that asks about deletions."""
+    """waiting: when the oldest push was told that has not arrived. asks: the task of it that asks about deletions.
+
+    why: the reason of a task that ended badly.
+    """
 
     rule: SyncRule
     task: SyncTask | None
     waiting: datetime | None
     asks: int | None
+    why: str
 
 
 @require_safe
@@ -85,7 +89,13 @@ def _rows(rules: Sequence[SyncRule], tasks: Mapping[int | None, SyncTask]) -> li
     waiting.fill_in(tasks.values())
     asking = removals.asking(rules)
     oldest = lag.oldest_waiting([rule.pk for rule in rules])
-    return [RuleRow(rule, tasks.get(rule.pk), oldest.get(rule.pk), asking.get(rule.pk)) for rule in rules]
+    why = runs.reasons(tasks.values())
+    rows = []
+    for rule in rules:
+        task = tasks.get(rule.pk)
+        reason = why.get(task.pk, "") if task else ""
+        rows.append(RuleRow(rule, task, oldest.get(rule.pk), asking.get(rule.pk), reason))
+    return rows
 
 
 @require_safe
@@ -123,8 +133,10 @@ def _save_or_ask(request: Request, rule: SyncRule, title: str) -> HttpResponse:
 def _save(request: Request, form: RuleForm) -> HttpResponse:
     rule, sync_now = form.save(commit=False), form.cleaned_data.get("sync_now", False)
     task = configure.save_rule(rule, actor=request.user.get_username(), sync_now=sync_now)
-    started = format_html(" {} copies what is there now.", task_link(task, rule.source.name)) if task else ""
-    message = format_html("Rule {} is saved.{}", rule.name, started)
+    message = format_html("Rule {} is saved.", rule.name)
+    if task:
+        link = task_link(task, rule.source.name)
+        message += format_html(" {} was started to copy what is there now.", link)
     answer = saved(request, reverse("rules", args=[rule.source.name]), message)
     _warn_of_circle(request, rule)
     return answer
@@ -156,7 +168,9 @@ def rule_sync(request: Request, instance: str, name: str) -> HttpResponse:
     except SyncRule.DoesNotExist:
         gone = f"Rule {name} was deleted a moment ago: nothing was started."
         return acted(request, reverse("rules", args=[instance]), gone, refused=True)
-    words = "{} synchronizes rule {}." if opened.created else "{} is already synchronizing rule {}."
+    # What stays in view stays true: it may have ended a moment later.
+    before = "{} was open for rule {} already: no other was started."
+    words = "{} was started for rule {}." if opened.created else before
     message = format_html(words, task_link(opened.task, instance), name)
     return acted(request, reverse("task", args=[instance, opened.task.pk]), message)
 
@@ -165,7 +179,7 @@ def rule_delete(request: Request, instance: str, name: str) -> HttpResponse:
     """GET asks, POST deletes."""
     rule = access.get_rule_or_404(request.user, instance, name)
     if request.method == "POST":
-        configure.delete_rule(rule)
+        configure.delete_rule(rule, actor=request.user.get_username())
         return saved(request, reverse("rules", args=[instance]), f"Rule {name} is deleted.")
     running = SyncTask.objects.filter(rule=rule, status__in=OPEN).count()
     template = "rules/_delete.html" if wants_fragment(request) else "rules/delete.html"

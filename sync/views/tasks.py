@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from sync import access
 from sync.models import Status, SyncRule, SyncTask
-from sync.services import progress, removals, trigger, waiting
+from sync.services import failures, progress, removals, trigger, waiting
 from sync.templatetags.console import success_rate
 from sync.views.filters import RepositoryFilter
 from sync.views.http import (
@@ -59,6 +59,7 @@ def task_page(request: Request, instance: str, task_id: int) -> HttpResponse:
             "question": removals.question(task),
             "hours": round(settings.OUTAGE_HOURS),
             "can_retry": _can_retry(task),
+            "side": failures.side_of(task),
             "speed": progress.bytes_per_second(task),
             "estimate": estimate,
             "filter": narrowed,
@@ -99,8 +100,8 @@ def task_stop(request: Request, instance: str, task_id: int) -> HttpResponse:
     """GET asks, POST stops."""
     task = access.get_task_or_404(request.user, instance, task_id)
     if request.method == "POST":
-        stopping = trigger.stop_task(task)
-        message = f"Task {task.pk} is stopping." if stopping else f"Task {task.pk} has ended already."
+        stopping = trigger.stop_task(task, actor=request.user.get_username())
+        message = f"Task {task.pk} was asked to stop." if stopping else f"Task {task.pk} has ended already."
         return acted(request, reverse("task", args=[instance, task.pk]), message)
     template = "tasks/_stop.html" if wants_fragment(request) else "tasks/stop.html"
     return render(request, template, {"instance": task.source, "task": task})
@@ -117,7 +118,7 @@ def task_removals(request: Request, instance: str, task_id: int) -> HttpResponse
     if not trigger.answer_removals(task, delete=answer == "delete", actor=actor, mark=mark):
         said = f"Task {task.pk} asks nothing any more, or about something else by now: look again."
         return acted(request, url, said, refused=True)
-    return acted(request, url, "They are being deleted." if answer == "delete" else "They are kept.")
+    return acted(request, url, "You said: delete them." if answer == "delete" else "You said: keep them.")
 
 
 @require_POST
@@ -129,6 +130,6 @@ def task_retry(request: Request, instance: str, task_id: int) -> HttpResponse:
     except (trigger.NothingToRetry, SyncRule.DoesNotExist) as refusal:
         said = str(refusal) if isinstance(refusal, trigger.NothingToRetry) else "The rule of this task was deleted."
         return acted(request, reverse("task", args=[instance, task.pk]), said, refused=True)
-    words = "{} retries what failed in task {}." if opened.created else "{} is already at what failed in task {}."
-    message = format_html(words, task_link(opened.task, instance), task.pk)
+    said = "was started" if opened.created else "was open already"
+    message = format_html("{} {} for what failed in task {}.", task_link(opened.task, instance), said, task.pk)
     return acted(request, reverse("task", args=[instance, opened.task.pk]), message)

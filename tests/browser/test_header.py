@@ -171,3 +171,18 @@ def test_a_poll_brings_the_count_of_failing_rules_into_the_navigation(page: Page
     page.goto(RULES)
     page.evaluate("document.body.dispatchEvent(new Event('refresh'))")
     expect(counts).to_have_text(["7", "7"])
+
+
+def test_a_time_tells_the_readers_zone_and_utc_also_what_a_poll_brings(page: Page, browser: Browser) -> None:
+    state = page.context.storage_state()
+    with browser.new_context(storage_state=state, base_url=page.url, timezone_id="Asia/Kolkata") as context:
+        reader = context.new_page()
+        reader.goto(RULES)
+        if not reader.get_by_role("link", name=re.compile(r"Task \d+")).count():
+            reader.get_by_role("button", name="Sync").first.click()
+        reader.get_by_role("link", name=re.compile(r"Task \d+")).first.click()
+        expect(reader.locator("#log-tail")).to_have_text("End of the log.", timeout=60_000)
+        titles = reader.locator("time").evaluate_all("times => times.map((time) => time.title)")
+        assert len(titles) > 3
+        told = re.compile(r"[\d-]{10} [\d:]{8} UTC\+05:30 \([\d-]{10} [\d:]{8} UTC\)")
+        assert [title for title in titles if not told.fullmatch(title)] == []

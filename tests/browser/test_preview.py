@@ -36,6 +36,19 @@ def test_the_preview_follows_what_is_typed(page: Page) -> None:
     expect(status).to_contain_text("No preview")
 
 
+def test_on_a_small_screen_the_bar_tells_what_matches_and_leads_to_the_preview(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 640})
+    fill(page)
+    brief = page.locator("#preview-brief")
+    expect(brief).to_have_text("9 repositories, 31 tags match")
+    expect(brief).to_be_in_viewport()
+    expect(page.locator("#preview-count")).not_to_be_in_viewport()
+    brief.click()
+    expect(page.locator("#preview-count")).to_be_in_viewport()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    expect(brief).to_be_hidden()
+
+
 def test_the_line_that_is_announced_stays_while_what_it_says_changes(page: Page) -> None:
     fill(page)
     count = page.locator("[role=status]", has_text="31 tags match.")

@@ -152,6 +152,10 @@ def test_a_task_fits_whatever_becomes_of_it(page: Page, browser: Browser, consol
         for name in ("task-running", "task-waiting"):
             page.goto(f"{urls[name]}stop/")
             page.get_by_role("button", name="Stop task").click()
+        page.locator(".state", has_text="Stopped").wait_for()
+        for width, scheme in product(WIDTHS, SCHEMES):
+            with screen_of(page, browser, console, width, scheme) as screen:
+                look(screen, "task-stopped", urls["task-waiting"], width, scheme)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

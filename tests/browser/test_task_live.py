@@ -125,10 +125,27 @@ def test_the_log_follows_its_end_until_one_scrolls_away(page: Page, source: Rela
     wrap.click()
     assert log.evaluate("log => log.scrollWidth <= log.clientWidth")
     first = page.locator(".line").first.get_attribute("id")
-    page.goto(f"{page.url}#{first}")
-    page.reload()
+    page.locator(f"#{first} a").click()
+    expect(page).to_have_url(re.compile(rf"\?line=\d+#{first}$"))
     expect(switch(page, "Follow the log")).to_have_attribute("aria-checked", "false")
     expect(page.locator(f"#{first}")).to_be_in_viewport()
+    assert violations(page) == []
+
+
+def test_lines_of_the_log_are_reached_one_by_one_and_are_no_stops_on_the_way(page: Page) -> None:
+    create_rule(page, "reads-lines", Target_namespace="reads-lines", Repositories="web/nginx")
+    sync_and_open(page, "reads-lines")
+    page.get_by_role("link", name="Open the log").click()
+    expect(page.locator("#log-tail")).to_have_text("End of the log.", timeout=60_000)
+    page.get_by_role("region", name=re.compile("Log of task")).focus()
+    page.keyboard.press("k")
+    expect(page.locator(".line a").last).to_be_focused()
+    page.keyboard.press("k")
+    expect(page.locator(".line a").nth(-2)).to_be_focused()
+    line = page.locator(".line a").nth(-2).bounding_box()
+    assert line is not None and line["height"] >= 24
+    page.keyboard.press("Tab")
+    expect(page.locator(".log :focus")).to_have_count(0)
 
 
 def test_lines_that_come_later_join_the_group_of_their_repository(page: Page, source: Relay) -> None:

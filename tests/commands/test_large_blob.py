@@ -75,7 +75,7 @@ def test_its_task_is_stopped_within_five_seconds(console, folder):
         task = console.inside("SyncTask.objects.latest('pk').pk")
         stopped = console.manage("stop_task", str(task))
         assert stopped.returncode == 0, stopped.stderr
-    asked = f"LogLine.objects.get(task={task}, message='Asked to stop.').at"
+    asked = f"LogLine.objects.get(task={task}, message__startswith='Asked to stop').at"
     seconds = f"(SyncTask.objects.get(pk={task}).finished_at - {asked}).total_seconds()"
     status, seconds = console.inside(f"[SyncTask.objects.get(pk={task}).status, {seconds}]")
     assert (status, seconds < 5) == ("stopped", True), seconds

@@ -76,7 +76,7 @@ def test_a_running_task_ends_within_5_seconds(console, source, target, namespace
         )
         done = console.manage("stop_task", str(task))
         assert (done.returncode, done.stdout) == (0, f"Task {task} of {namespace}: Stopped.\n"), done.stderr
-    asked = f"LogLine.objects.get(task={task}, message='Asked to stop.').at"
+    asked = f"LogLine.objects.get(task={task}, message__startswith='Asked to stop').at"
     assert console.inside(f"(SyncTask.objects.get(pk={task}).finished_at - {asked}).total_seconds()") < 5
     there = arrived(target, namespace)
     assert there < TAGS

@@ -128,6 +128,31 @@ def test_the_newest_lines_first_and_a_link_to_older_ones(console, task):
     assert shown(console.get(f"{url_of(task)}log/").content.decode()) == everything[-PAGE_LINES:]
 
 
+def test_the_time_of_a_line_is_a_link_that_finds_it_among_those_around_it(console, task):
+    write(task, 3 * PAGE_LINES, "error")
+    keys = list(LogLine.objects.values_list("pk", flat=True))
+    wanted = keys[PAGE_LINES]
+    query = f"level=problems&group=repository&before={keys[PAGE_LINES + 9]}"
+    page = console.get(f"{url_of(task)}log/?{query}").content.decode()
+    link = attributes(next(elements(str(by_id(page, f"L{wanted}")), "a")))
+    assert link["href"] == f"{url_of(task)}log/?line={wanted}#L{wanted}", "with what stands around it"
+    assert link["tabindex"] == "-1", "hundreds of lines are no stops on the way by Tab"
+    page = console.get(link["href"].partition("#")[0]).content.decode()
+    assert shown(page) == [f"error {n}" for n in range(PAGE_LINES // 2, PAGE_LINES // 2 + PAGE_LINES)]
+    assert by_id(page, f"L{wanted}") and 'id="log-tail"' not in page
+    links = {words(one): attributes(one)["href"] for one in elements(page, "a")}
+    for name in ("Newest lines", "All lines", "Warnings and errors"):
+        assert "line=" not in links[name], "who chooses something else is done with that line"
+    assert shown(console.get(links["Older lines"]).content.decode())[-1] == f"error {PAGE_LINES // 2 - 1}"
+
+
+def test_a_link_to_one_of_the_newest_lines_shows_the_log_as_it_grows(console, task):
+    write(task, 3)
+    line = LogLine.objects.latest("pk").pk
+    page = console.get(f"{url_of(task)}log/?line={line}").content.decode()
+    assert len(shown(page)) == 3 and "hx-get" in tail(page)
+
+
 @pytest.mark.parametrize(
     ("status", "query", "said"),
     [
@@ -143,7 +168,9 @@ def test_an_empty_log_says_so(console, rule, status, query, said):
     assert words(by_id(page, "log-tail")) == said
 
 
-@pytest.mark.parametrize("query", ["before=x", "before=-1", "after=", "after=٣", f"before={'9' * 40}", "level=x"])
+@pytest.mark.parametrize(
+    "query", ["before=x", "before=-1", "after=", "after=٣", f"before={'9' * 40}", "level=x", "line=x"]
+)
 def test_numbers_that_are_none_are_ignored(console, task, query):
     write(task, 1)
     for headers in ({}, HTMX):

@@ -36,6 +36,34 @@ def marks(page: str) -> list[str]:
     return [words(one) for one in elements(page, "span") if "mark" in attributes(one).get("class", "").split()]
 
 
+def brief(page: str) -> str:
+    """The same in the bar that is always in view."""
+    return words(by_id(page, "preview-brief"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({}, "1 repository, 1 tag match"),
+        ({"tags": "v9"}, "Nothing matches"),
+        ({"tags": "v("}, "“Tags” does not compile"),
+        ({"images": "", "charts": ""}, "No type is chosen"),
+        ({"target_namespace": "Prod Web"}, "“Target namespace” needs to be corrected"),
+        ({"source_namespace": ""}, "Preview"),
+    ],
+)
+def test_the_bar_of_the_form_says_in_a_few_words_what_matches(console, listed_source, values, typed, said):
+    sent = {**values, "tags": "", "repositories": "", **typed}
+    for headers in (HTMX, {}):
+        page = console.post(URL, sent, headers=headers).content.decode()
+        assert brief(page) == said
+    assert words(by_id(page, attributes(by_id(page, "preview-brief"))["href"].removeprefix("#"))) == "Preview"
+
+
+def test_the_bar_of_the_form_says_when_the_source_is_away(console, source, values):
+    assert brief(console.post(URL, values, headers=HTMX).content.decode()) == "What matches cannot be told now"
+
+
 def test_what_matches_before_the_rule_has_a_name_or_a_target(console, listed_source, values):
     answer = console.post(URL, {**values, "name": "", "target": "", "tags": "", "repositories": ""}, headers=HTMX)
     page = answer.content.decode()

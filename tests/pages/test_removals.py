@@ -35,7 +35,7 @@ def test_a_task_that_would_delete_much_asks(console, asking):
     assert "Delete 3 tags in prod-eu" in words(asked)
     assert "prod/web:v2" in words(asked)
     answered = console.post(f"{url}removals/", {"answer": "keep"}, follow=True).content.decode()
-    assert "They are kept." in answered
+    assert "You said: keep them." in answered
     assert 'id="removals"' not in answered
     asking.refresh_from_db()
     assert (asking.status, asking.removals_allowed) == (Status.SUCCEEDED, False)

@@ -47,14 +47,14 @@ def test_retry_failed_opens_a_task_over_what_failed_and_leads_to_it(console, fai
     assert answer.redirect_chain == [(url_of(task), 302)]
     assert (task.trigger, task.actor) == (Trigger.RETRY, "root")
     assert task.selection == [{"repository": "prod/web", "tag": tag} for tag in ("1.0", "2.0")]
-    assert messages_of(answer) == [f"Task {task.pk} retries what failed in task {failed.pk}."]
+    assert messages_of(answer) == [f"Task {task.pk} was started for what failed in task {failed.pk}."]
 
 
 def test_retry_pressed_twice_is_one_task(console, failed):
     url = reverse("task-retry", args=["prod-gz", failed.pk])
     first, second = console.post(url), console.post(url, follow=True)
     assert first.headers["Location"] == second.redirect_chain[0][0]
-    assert messages_of(second)[-1].startswith(f"Task {failed.retries.get().pk} is already at what failed")
+    assert messages_of(second)[-1].startswith(f"Task {failed.retries.get().pk} was open already for what failed")
 
 
 def test_a_retry_and_what_it_retries_lead_to_each_other(console, failed):

@@ -9,6 +9,7 @@ from django.utils import timezone
 from sync.models import Instance, Lag, Status, SyncRule, SyncTask, Trigger
 from sync.services import lag
 from tests.pages.html import attributes, by_id, elements, texts, words
+from tests.pages.test_tasks import make_repository, make_task
 
 RULES = "/i/prod-gz/rules/"
 
@@ -58,6 +59,33 @@ def test_without_rules_the_page_says_what_a_rule_does(console, source):
     # The one above is hidden until there is a rule (a browser looks).
     creating = [link for link in elements(page, "a") if attributes(link)["href"] == "/i/prod-gz/new-rule/"]
     assert [words(link) for link in creating] == ["Create", "Create"]
+
+
+REFUSED = "Target prod-eu: cannot start an upload to prod/web: the registry answered 403 DENIED. Ask for the right."
+
+
+@pytest.mark.parametrize(
+    ("of_task", "of_repository", "failed", "led"),
+    [
+        ("", REFUSED, 2, "?show=failed#repository-heading"),
+        ("Source prod-gz: cannot list repositories: refused.", REFUSED, 0, ""),
+    ],
+)
+def test_a_last_run_that_ended_badly_says_why(console, rule, of_task, of_repository, failed, led):
+    task = make_task(rule, "partial", reason=of_task, failed=failed)
+    make_repository(task, "prod/api", "succeeded", reason="The source has no repository of this name.")
+    make_repository(task, "prod/web", "partial", reason=of_repository)
+    why = by_id(console.get(RULES).content.decode(), f"why-{rule.pk}")
+    assert attributes(why)["href"] == f"/i/prod-gz/tasks/{task.pk}/{led}"
+    assert attributes(why)["title"] == (of_task or of_repository)
+    assert words(why) in ("Target: the registry answered 403 DENIED", "Source: refused")
+
+
+def test_a_last_run_that_did_not_end_badly_says_no_reason(console, rule):
+    for status in ("succeeded", "synchronizing", "stopped"):
+        task = make_task(rule, status, reason="Something.")
+        make_repository(task, "prod/web", status, reason="Something.")
+        assert "why-" not in console.get(RULES).content.decode()
 
 
 def test_operations_name_their_rule(console, rule):
@@ -121,7 +149,7 @@ def test_sync_opens_one_task_and_shows_it(console, rule, enabled):
 
 
 def test_the_message_after_sync_leads_to_the_task(console, rule):
-    for said in ("Task {} synchronizes rule web.", "Task {} is already synchronizing rule web."):
+    for said in ("Task {} was started for rule web.", "Task {} was open for rule web already: no other was started."):
         answer = console.post(reverse("rule-sync", args=["prod-gz", "web"]), headers={"HX-Request": "true"})
         toasts = answer.content.decode()
         task = SyncTask.objects.get()

@@ -86,6 +86,23 @@ def test_what_is_under_way_has_a_row_of_its_own(console, task, repository):
     assert any("resources of" in text.lower() for text in texts(console.get(url_of(task)).content.decode(), "a"))
 
 
+def test_a_repository_that_is_worked_on_tells_its_bytes_of_how_many(console, task, repository):
+    TaskRepository.objects.update(planned=1, moved_bytes=2**20)
+    task.parts.create(repository=repository, claim="a", under_way={"v2": [2**20, 4 * 2**20]})
+    moved = [words(cell) for cell in elements(console.get(url_of(task)).content.decode(), "td")]
+    assert "1.0 MB of about 4.0 MB" in moved
+    SyncTask.objects.update(status="stopped")
+    assert "of about" not in console.get(url_of(task)).content.decode(), "nothing is to come"
+
+
+def test_a_resource_tells_its_size_where_it_is_known(console, task, repository):
+    repository.resources.create(tag="v1", outcome="copied", size=3 * 2**20, moved_bytes=2**20)
+    repository.resources.create(tag="v2", outcome="copied")
+    page = console.get(f"{url_of(task)}repositories/{repository.pk}/").content.decode()
+    sizes = [words(cell) for cell in elements(page, "td") if attributes(cell).get("data-label") == "Size"]
+    assert sizes == ["3.0 MB", "—"]
+
+
 def test_what_waits_for_its_next_try_tells_attempts_and_reason(console, task, repository):
     later = datetime.fromisoformat(LATER)
     TaskRepository.objects.update(status="waiting", reason="v3: the target is busy.", next_try_at=later)

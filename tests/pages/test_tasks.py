@@ -129,7 +129,17 @@ def test_success_rate(values, shown):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0, "0 s"), (59, "59 s"), (60, "1 min 00 s"), (3599, "59 min 59 s"), (90061, "25 h 01 min")]
+    ("seconds", "shown"),
+    [
+        (0, "0.0 s"),
+        (2.44, "2.4 s"),
+        (9.94, "9.9 s"),
+        (9.97, "10 s"),
+        (59, "59 s"),
+        (60, "1 min 00 s"),
+        (3599, "59 min 59 s"),
+        (90061, "25 h 01 min"),
+    ],
 )
 def test_durations(seconds, shown):
     assert duration(timedelta(seconds=seconds)) == shown

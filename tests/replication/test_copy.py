@@ -44,6 +44,22 @@ def test_an_artifact_arrives_whole_and_is_unchanged_the_next_time(shape, source,
     assert (again.outcomes, again.moved_bytes) == ({f"{name}:v1": "unchanged"}, 0)
 
 
+def blob_bytes(artifact):
+    return sum(len(blob.data) for blob in artifact.blobs) + sum(map(blob_bytes, artifact.children))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_its_size_is_told_whether_its_bytes_were_moved_or_there(shape, source, target, namespace):
+    artifact = SHAPES[shape]()
+    for tag in ("v1", "v2"):
+        push(source, f"{namespace}/web", tag, artifact)
+    ran = replicate(source, target, source_namespace=namespace)
+    assert [one.size for one in ran.resources.values()] == [blob_bytes(artifact)] * 2
+    assert ran.moved_bytes == blob_bytes(artifact), "each blob was moved once"
+    again = replicate(source, target, source_namespace=namespace)
+    assert {one.size for one in again.resources.values()} == {None}, "nobody read what was equal"
+
+
 def test_what_is_written_in_which_order(source, target, namespace):
     """Children before their index, blobs before what names them, the tag last; nobody ever sees half an artifact."""
     push(source, f"{namespace}/web", "v1", support.nested_index())

@@ -68,6 +68,12 @@ def test_a_failure_tells_all_that_is_known(rule, namespace, source):
     assert task.repositories.get().reason.startswith("Source guangzhou")
 
 
+def test_a_row_keeps_the_size_of_what_was_copied(rule, namespace, source):
+    image = push(source, f"{namespace}/web", "v1", some_image())
+    (resource,) = TaskResource.objects.filter(repository__task=run(rule))
+    assert resource.size == resource.moved_bytes == sum(len(blob.data) for blob in image.blobs)
+
+
 def test_a_conflict_keeps_both_digests(rule, namespace, source, target):
     ours, theirs = (push(url, f"{namespace}/web", "v1", some_image()) for url in (source, target))
     (resource,) = TaskResource.objects.filter(repository__task=run(rule))

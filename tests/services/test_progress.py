@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from sync.models import Instance, SyncTask
+from sync.models import Instance, Status, SyncTask
 from sync.services import progress
 from sync.services.waiting import Wait
 from sync.templatetags.console import roughly, spent
@@ -98,6 +98,18 @@ def test_bytes_tell_the_time_where_they_take_it():
     assert seconds_left(small) == 1
 
 
+def test_the_bytes_of_each_repository_that_is_worked_on():
+    running = moves((30 * MB, 130 * MB), planned=40, copied=20, moved_bytes=130 * MB)
+    numbers = {"planned": 10, "listed": True, "status": "synchronizing"}
+    running.repositories.update(**numbers, copied=5, moved_bytes=130 * MB)
+    known = running.repositories.get()
+    running.repositories.create(name="prod/young", copied=0, **numbers)
+    running.repositories.create(name="prod/done", **{**numbers, "status": "succeeded"}, copied=10, moved_bytes=5)
+    assert progress.bytes_of(running, running.repositories.all()) == {known.pk: (130 + 100 + 4 * 20) * MB}
+    running.close(Status.STOPPED)
+    assert progress.bytes_of(running, running.repositories.all()) == {}
+
+
 def test_speed_is_the_average_so_far():
     assert progress.bytes_per_second(task(10, moved_bytes=50_000_000)) == pytest.approx(5_000_000, rel=0.01)
     assert progress.bytes_per_second(task(10)) is None
@@ -113,4 +125,5 @@ def test_nobody_knows_more_exactly(seconds, shown):
 
 def test_the_time_of_a_running_task_goes_on_in_the_browser():
     assert 'data-seconds="65"' in spent(task(65)) and "1 min 05 s" in spent(task(65))
+    assert ">4 s<" in spent(task(4.6)), "no tenths while it counts on by seconds"
     assert spent(task(65, status="failed")) == "1 min 05 s" and spent(SyncTask()) == "—"

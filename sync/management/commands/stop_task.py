@@ -1,5 +1,6 @@
 """manage.py stop_task: stops tasks and waits until they have ended."""
 
+import getpass
 import sys
 from argparse import ArgumentParser
 from time import monotonic
@@ -27,7 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         tasks = [_task(task_id) for task_id in dict.fromkeys(options["task"])]
-        stopping = [task for task in tasks if trigger.stop_task(task)]
+        stopping = [task for task in tasks if trigger.stop_task(task, actor=getpass.getuser())]
         ended = bulk.follow(stopping, unwatched, monotonic() + WAIT_SECONDS)
         for task in tasks:
             self.stdout.write(f"Task {task.pk} of {task.rule_name}: {_what_became_of(task, task in stopping)}")
