@@ -184,13 +184,11 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
         return {name: " ".join(str(getattr(self.instance, name)).split()) for name in ROUTE}
 
     def candidate(self) -> Instance:
-        """The instance as the form describes it, to try the connection with. Only an unchanged one keeps its identity,
-        so that the health of the stored instance is not overwritten by that of another address."""
+        """The instance as the form describes it, to try the connection with: not the stored one, even if it equals."""
         instance: Instance = copy.copy(self.instance)
+        instance.pk = None
         if self.new_password is not None:
             instance.password = self.new_password
-        if set(self.changed_data) - {"poll_minutes"}:
-            instance.pk = None
         return instance
 
 

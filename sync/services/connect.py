@@ -1,15 +1,17 @@
 """Reaching instances: clients, what namespaces there are, and whether the connection works."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from threading import Timer
 from time import monotonic
+from typing import Any
 
 from django.conf import settings
+from django.core import signing
 from django.core.cache import cache
-from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from sync.credentials import CredentialKeyMissing
 from sync.limits import Limit
@@ -26,6 +28,9 @@ NAMESPACES_SHOWN = 200
 # Of one answer, and of all answers together.
 LOOK_SECONDS = 5.0
 PATIENCE_SECONDS = 2 * LOOK_SECONDS
+# So long what a test of the connection found is taken for the health of what is saved then.
+TESTED_SECONDS = 600
+TESTED = "tested connection"
 # Never pushed: a push to it is begun and given up to learn whether pushing is allowed.
 PROBE_REPOSITORY = "tcrconsole-connection-test/probe"
 
@@ -158,28 +163,67 @@ class Finding:
     hint: str = ""
 
 
-def test_connection(instance: Instance) -> list[Finding]:
+class Tested(list[Finding]):
+    """The findings of a test, and what they say of whatever is reached as the tested instance was."""
+
+    latency_ms = 0
+
+    def __init__(self, instance: Instance) -> None:
+        super().__init__()
+        self._by = _reached_with(instance)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        problem = next((finding.detail for finding in self if finding.ok is False), "")
+        return {"by": self._by, "problem": problem, "latency_ms": self.latency_ms, "answered": bool(self[0].ok)}
+
+    @property
+    def signed(self) -> str:
+        """For a form that is tested before it is saved: it brings this along, and nobody can make it up."""
+        return signing.dumps(self.said, salt=TESTED)
+
+
+def test_connection(instance: Instance) -> Tested:
     """Tries what synchronizing needs: reach, sign in, list, push. Stores the health of a saved instance."""
-    findings: list[Finding] = []
-    began = answered = monotonic()
+    tested = Tested(instance)
+    began = monotonic()
     try:
         with _impatient(instance) as registry:
             for finding in _try_all(registry, instance):
-                answered = answered if findings else monotonic()
-                findings.append(finding)
+                tested.latency_ms = tested.latency_ms or round((monotonic() - began) * 1000)
+                tested.append(finding)
     except (OciError, CredentialKeyMissing) as error:
-        findings.append(_failed("Reachable", error))
+        tested.append(_failed("Reachable", error))
     if instance.pk:
-        if findings[0].ok:
-            outages.came_back(instance)
-        faults = [finding for finding in findings if finding.ok is False]
-        Instance.objects.filter(pk=instance.pk).update(
-            checked_at=timezone.now(),
-            healthy=not faults,
-            health_reason=faults[0].detail if faults else "",
-            latency_ms=round((answered - began) * 1000),
-        )
-    return findings
+        _note(instance, tested.said)
+    return tested
+
+
+def note_tested(instance: Instance, signed: str) -> None:
+    """What was found by a test, maybe before it was saved, is its health if it is reached as the tested one was."""
+    try:
+        said = signing.loads(signed, salt=TESTED, max_age=TESTED_SECONDS)
+    except signing.BadSignature:
+        return
+    if said["by"] == _reached_with(instance):
+        _note(instance, said)
+
+
+def _note(instance: Instance, said: Mapping[str, Any]) -> None:
+    if said["answered"]:
+        outages.came_back(instance)
+    outages.note_health(instance, said["problem"], latency_ms=said["latency_ms"])
+
+
+def _reached_with(instance: Instance) -> str:
+    """The same for what is reached at the same place, in the same way, with the same password."""
+    try:
+        credential = credential_of(instance)
+        account = credential.basic if credential else ""
+    except CredentialKeyMissing:
+        account = instance.encrypted_password
+    place = replace(endpoint_of(instance), name="")
+    return salted_hmac(TESTED, f"{instance.kind} {place} {account}").hexdigest()
 
 
 def _try_all(registry: Registry, instance: Instance) -> Iterator[Finding]:

@@ -115,6 +115,7 @@ def _save_or_ask(request: Request, form: InstanceForm, editing: str) -> HttpResp
 def _save(request: Request, form: InstanceForm) -> HttpResponse:
     instance = form.save(commit=False)
     configure.save_instance(instance, form.new_password)
+    connect.note_tested(instance, request.POST.get("tested", ""))
     return saved(request, reverse("instances"), f"Instance {instance} is saved.")
 
 
@@ -129,6 +130,9 @@ def instance_test(request: Request) -> HttpResponse:
     if not form.is_valid():
         return retarget(form_page(request, PAGE, PART, form, {"editing": editing}), "#instance-form")
     findings = connect.test_connection(form.candidate())
+    if stored:
+        stored.refresh_from_db()
+        connect.note_tested(stored, findings.signed)
     template = "instances/_findings.html" if wants_fragment(request) else PAGE
     return render(request, template, {"form": form, "editing": editing, "findings": findings})
 

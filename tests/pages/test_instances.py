@@ -197,6 +197,32 @@ def test_connection_test_uses_the_stored_password_and_keeps_the_health(console, 
     assert Instance.objects.get().healthy is True
 
 
+@pytest.mark.parametrize("typed", [{}, {"password": SECRET}, {"region": "Lyon", "max_connections": "5"}])
+def test_a_test_of_what_is_saved_becomes_its_health(console, values, typed):
+    """The way to it is compared: who types the same password again, or another region, tests the same."""
+    stored = {**values, "username": "robot"}
+    console.post("/instances/new/", {**stored, "password": SECRET})
+    console.post("/instances/test/", {**stored, "editing": "gz", **typed})
+    instance = Instance.objects.get()
+    assert (instance.healthy, "refused" in instance.health_reason) == (False, True)
+    assert instance.checked_at and instance.latency_ms is not None
+    for other in ({"url": "127.0.0.1:2", "password": SECRET}, {"password": "another"}):
+        Instance.objects.update(healthy=None)
+        console.post("/instances/test/", {**stored, "editing": "gz", **other})
+        assert Instance.objects.get().healthy is None
+
+
+def test_a_test_before_saving_becomes_the_health_of_what_is_saved_just_so(console, values):
+    page = console.post("/instances/test/", values, headers={"HX-Request": "true"}).content.decode()
+    (tested,) = [attributes(field)["value"] for field in elements(page, "input")]
+    console.post("/instances/new/", {**values, "tested": tested})
+    assert Instance.objects.get().healthy is False
+    console.post("/instances/gz/edit/", {**values, "tested": tested, "url": "127.0.0.1:2"})
+    assert Instance.objects.get().healthy is None
+    console.post("/instances/gz/edit/", {**values, "tested": f"{tested}x"})
+    assert Instance.objects.get().healthy is None
+
+
 def test_connection_test_refuses_a_wrong_password_plainly(console, values, start_registry):
     registry = start_registry(htpasswd=htpasswd("robot", SECRET))
     typed = {**values, "url": registry.url, "username": "robot", "password": "wrong-password"}

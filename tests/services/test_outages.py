@@ -238,6 +238,32 @@ def test_a_task_that_works_tells_the_health_of_its_instances(before, rule, names
     assert set(Instance.objects.values_list("checked_at", flat=True)) == {told}
 
 
+PAGE_OF_HTML = Answer(404, {"Content-Type": "text/html"}, b"<html>")
+
+
+@pytest.mark.parametrize(
+    ("side", "path", "answer"),
+    [("source", "/v2/", PAGE_OF_HTML), ("target", "/v2/", PAGE_OF_HTML), ("source", "/v2/_catalog", Answer(403))],
+)
+def test_what_a_task_meets_at_the_instance_as_a_whole_is_its_health(side, path, answer, rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    instance = getattr(rule, side)
+    with Relay(source) as relay:
+        relay.script("GET", path, answer)
+        address = instance.url
+        reached_at(instance, relay.url)
+        task = open_here(rule)
+        work(task)
+    assert task.status == Status.FAILED
+    instance.refresh_from_db()
+    assert (instance.healthy, instance.health_reason in task.reason) == (False, True)
+    assert instance.health_reason.startswith(f"{side.capitalize()} {instance.name}: ") and instance.checked_at
+    reached_at(instance, address)
+    work(open_here(rule))
+    instance.refresh_from_db()
+    assert (instance.healthy, instance.health_reason) == (True, "")
+
+
 def test_what_was_found_before_an_instance_was_changed_says_nothing_any_more(rule):
     Instance.objects.filter(pk=rule.target.pk).update(healthy=False, health_reason="Refused.", latency_ms=3)
     rule.target.refresh_from_db()
