@@ -204,8 +204,11 @@ class InstanceChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
 class RuleForm(Telling):
     """A rule of a source instance that is given and cannot be changed here.
 
-    targets: the instances that may be chosen. namespaces: what the source lists; where it lists nothing, one is typed.
+    targets: the instances that may be chosen. namespaces: what the source lists; where it lists nothing, one is typed,
+    and where it was not asked, the page does so when it is there (`lists_later`).
     """
+
+    _asked = True
 
     sync_now = forms.BooleanField(
         required=False,
@@ -320,7 +323,8 @@ class RuleForm(Telling):
         """A choice of what the source lists, and of what the rule has now; a text field where nothing is listed."""
         field = self.fields["source_namespace"]
         field.error_messages["required"] = "Choose one namespace."
-        field.help_text = f"{namespaces.problem} Enter the name of one namespace."
+        field.help_text = f"{namespaces.problem} Enter the name of one namespace.".strip()
+        self._asked = namespaces.asked
         if not namespaces.names:
             return
         present = self.instance.source_namespace
@@ -334,6 +338,11 @@ class RuleForm(Telling):
                 "invalid_choice": "The source has no such namespace. Choose one from the list.",
             },
         )
+
+    @property
+    def lists_later(self) -> bool:
+        """Not where it would exchange the field together with what is wrong with it."""
+        return not (self._asked or self["source_namespace"].errors)
 
     @property
     def types(self) -> list[forms.BoundField]:

@@ -104,11 +104,12 @@ def credential_of(instance: Instance) -> Credential | None:
 class Namespaces:
     """The namespaces of an instance, with how many repositories each has.
 
-    `problem` is a sentence when it lists none to us.
+    `problem` is a sentence when it lists none to us. `asked`: whether it was asked for them at all.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     problem: str = ""
+    asked: bool = True
 
     @property
     def names(self) -> list[str]:
@@ -124,19 +125,31 @@ class Namespaces:
         return len(self.counts) - len(self.shown)
 
 
+NOT_ASKED = Namespaces(asked=False)
+
+
 def namespaces(instance: Instance, *, refresh: bool = False) -> Namespaces:
     """Cached for a minute, a failure for half of it. A person waits: a registry that is slow is given up early."""
-    key = f"namespace-counts:{instance.pk}:{_reached_by(instance)}"
-    known: Namespaces | None = None if refresh else cache.get(key)
-    if known is not None:
+    known = NOT_ASKED if refresh else remembered_namespaces(instance)
+    if known.asked:
         return known
     try:
         with _impatient(instance) as registry:
             found, seconds = Namespaces(_list_namespaces(registry)), NAMESPACES_CACHED_SECONDS
     except (OciError, CredentialKeyMissing) as error:
         found, seconds = Namespaces(problem=str(error)), FAILURE_CACHED_SECONDS
-    cache.set(key, found, seconds)
+    cache.set(_namespaces_key(instance), found, seconds)
     return found
+
+
+def remembered_namespaces(instance: Instance) -> Namespaces:
+    """Those that are known without asking the registry."""
+    known: Namespaces = cache.get(_namespaces_key(instance), NOT_ASKED)
+    return known
+
+
+def _namespaces_key(instance: Instance) -> str:
+    return f"namespace-counts:{instance.pk}:{_reached_by(instance)}"
 
 
 def _reached_by(instance: Instance) -> str:

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
@@ -121,14 +122,30 @@ def rule_edit(request: Request, instance: str, name: str) -> HttpResponse:
     return _save_or_ask(request, access.get_rule_or_404(request.user, instance, name), f"Configuration of {name}")
 
 
+@require_safe
+@page_or_fragment
+def rule_namespaces(request: Request, instance: str) -> HttpResponse:
+    """The field of the form with what the source lists, asked for when the form is there already."""
+    source = access.get_instance_or_404(request.user, instance)
+    editing, typed = request.GET.get("editing", ""), request.GET.get("source_namespace", "")
+    if not wants_fragment(request):
+        form_url = reverse("rule-edit", args=[instance, editing]) if editing else reverse("rule-new", args=[instance])
+        return redirect(f"{form_url}?list=on")
+    rule = access.get_rule_or_404(request.user, instance, editing) if editing else SyncRule(source=source)
+    form = _form_of(request, rule, connect.namespaces(source), initial={"source_namespace": typed})
+    return render(request, "rules/_namespace.html", {"form": form, "instance": source, "editing": editing})
+
+
+def _form_of(request: Request, rule: SyncRule, namespaces: connect.Namespaces, **initially: Any) -> RuleForm:
+    targets = access.visible_instances(request.user)
+    return RuleForm(request.POST or None, instance=rule, targets=targets, namespaces=namespaces, **initially)
+
+
 def _save_or_ask(request: Request, rule: SyncRule, title: str) -> HttpResponse:
+    """No registry is waited for, but by who asks for its list without a script that loads it."""
     source, name = rule.source, rule.name
-    form = RuleForm(
-        request.POST or None,
-        instance=rule,
-        targets=access.visible_instances(request.user),
-        namespaces=connect.namespaces(source),
-    )
+    listed = connect.namespaces if "list" in request.GET else connect.remembered_namespaces
+    form = _form_of(request, rule, listed(source))
     context = {"instance": source, "title": title, "editing": name}
     answer = save_valid(form, partial(_save, request, form))
     return answer or form_page(request, "rules/form.html", "rules/_form.html", form, context)

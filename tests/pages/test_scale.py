@@ -55,7 +55,7 @@ def urls(rule: SyncRule, listed: None) -> dict[str, str]:
         "instance-delete": reverse("instance-delete", args=names[:1]),
         "hook-secret": reverse("hook-secret", args=names[:1]),
         "where": reverse("where"),
-        "where, found": reverse("where", query={"ref": "prod/r1:v1"}),
+        "where, found": reverse("where", query={"ref": "prod/r1:v1", "now": "on"}),
         "preferences": reverse("preferences"),
         "rules": rules,
         "rules, filtered": f"{rules}?q=w&state=enabled&target=prod-eu",
