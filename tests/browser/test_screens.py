@@ -93,6 +93,7 @@ def fault(route: Route) -> None:
 
 def look(screen: Page, name: str, url: str, width: int, scheme: str) -> None:
     screen.goto(url)
+    expect(screen.locator(".busy.now"), "what comes after the page has come").to_have_count(0)
     picture(screen, name, width, scheme)
     wider = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert (name, wider) == (name, 0)

@@ -72,6 +72,15 @@ def test_why_something_is_not_in_frankfurt(console, failed):
     assert {reverse("rule", args=["prod-gz", "web"]), reverse("task", args=["prod-gz", task.pk])} <= links
 
 
+def test_what_an_instance_has_under_several_names_stands_together(console, rule):
+    sides = {"source": rule.source, "source_namespace": "prod", "target": rule.target}
+    for name in ("mirror", "backup"):
+        SyncRule.objects.create(name=name, target_namespace=name, **sides)
+    spans = [(words(head), attributes(head).get("rowspan")) for head in elements(looked_up(console), "th")]
+    heads = {name: span for name, span in spans if span}
+    assert heads == {"prod-eu Frankfurt": "2", "prod-gz ap-guangzhou": "1"}
+
+
 def test_the_part_that_leaves_it_out_leads_to_the_configuration(console, rule):
     SyncRule.objects.update(tags="v.*", enabled=False)
     page = looked_up(console)
