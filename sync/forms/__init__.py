@@ -147,9 +147,12 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]
 
     @property
     def connection_changed(self) -> bool:
-        """The part of the form that is folded at first has something to show."""
+        """The part of the form that is folded at first has something to show, or to be mended there."""
         usual = Instance()
-        return any(
+        # What is wrong with plain HTTP stands at the address, and that another way was chosen, at the password.
+        plain = self["url"].errors and str(self["url"].value()).startswith("http://")
+        other_way = self["password"].errors and set(ROUTE[1:]) & set(self.changed_data)
+        return bool(plain or other_way) or any(
             field.errors or str(field.value() or "") != str(getattr(usual, field.name) or "")
             for field in self.connection_fields
         )

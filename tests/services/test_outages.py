@@ -10,8 +10,8 @@ from demo.registries import free_port
 from sync.models import Instance, LogLine, Status, SyncTask, TaskPart, TaskResource
 from sync.services import outages
 from sync.services.configure import save_instance
-from sync.services.connect import test_connection as try_connection
 from sync.services.execute import run_slice
+from sync.services.trial import test_connection as try_connection
 from sync.services.trigger import stop_task
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.replication.support import push, some_image
@@ -267,6 +267,10 @@ def test_what_a_task_meets_at_the_instance_as_a_whole_is_its_health(side, path, 
 def test_what_was_found_before_an_instance_was_changed_says_nothing_any_more(rule):
     Instance.objects.filter(pk=rule.target.pk).update(healthy=False, health_reason="Refused.", latency_ms=3)
     rule.target.refresh_from_db()
+    rule.target.region = "mars"
+    save_instance(rule.target, None)
+    assert Instance.objects.filter(pk=rule.target.pk, healthy=False).exists(), "it is reached as before"
+    rule.target.url = nobody_there()
     save_instance(rule.target, None)
     rule.target.refresh_from_db()
     assert (rule.target.healthy, rule.target.health_reason, rule.target.checked_at) == (None, "", None)
