@@ -52,6 +52,8 @@ def works(instance: Instance) -> None:
 def refuses(instance: Instance, error: OciError) -> None:
     """It answers a task in a way that somebody must do something about. What heals by itself is an outage at most."""
     if not (error.retryable or isinstance(error, Cancelled)):
+        # Waiting is no use any more: else it would be told as away, and since when, instead of this.
+        came_back(instance)
         note_health(instance, error.reason)
 
 

@@ -185,7 +185,7 @@ def test_no_form_waits_for_a_registry(console, source, target, values):
         registry.script("GET", "/v2/", Answer(wait=True))
         Instance.objects.filter(pk=source.pk).update(url=registry.url)
         page = console.get(NEW).content.decode()
-        assert "Asking the instance for its namespaces…" in page
+        assert "Asking for its namespaces…" in page
         assert console.post(NEW, {**values, "name": ""}).status_code == 422
         assert console.post(NEW, values).status_code == 302
         assert console.get("/i/prod-gz/rules/web/edit/").status_code == 200
@@ -195,7 +195,7 @@ def test_no_form_waits_for_a_registry(console, source, target, values):
 
 def test_a_list_that_comes_later_does_not_take_away_what_is_wrong(console, source, values):
     page = console.post(NEW, {**values, "source_namespace": "*"}).content.decode()
-    assert words(by_id(page, "id_source_namespace_error")) and "Asking the instance" not in page
+    assert words(by_id(page, "id_source_namespace_error")) and "Asking for its namespaces" not in page
 
 
 def test_the_present_namespace_of_a_rule_stays_possible(console, listed_source, target, values):

@@ -252,10 +252,12 @@ def test_what_a_task_meets_at_the_instance_as_a_whole_is_its_health(side, path, 
         relay.script("GET", path, answer)
         address = instance.url
         reached_at(instance, relay.url)
+        time_passes(instance, minutes=5)
         task = open_here(rule)
         work(task)
     assert task.status == Status.FAILED
     instance.refresh_from_db()
+    assert instance.down_since is None, "it is not waited for, and not told as away"
     assert (instance.healthy, instance.health_reason in task.reason) == (False, True)
     assert instance.health_reason.startswith(f"{side.capitalize()} {instance.name}: ") and instance.checked_at
     reached_at(instance, address)
