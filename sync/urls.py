@@ -50,6 +50,7 @@ urlpatterns = [
     path("i/<str:instance>/secret/remove/", hook_secret.hook_secret_remove, name="hook-secret-remove"),
     path("i/<str:instance>/rules/", rules.rule_list, name="rules"),
     path("i/<str:instance>/new-rule/", rules.rule_new, name="rule-new"),
+    path("i/<str:instance>/new-rule/namespaces/", rules.rule_namespaces, name="rule-namespaces"),
     path("i/<str:instance>/new-rule/preview/", preview.preview_new, name="preview-new"),
     path("i/<str:instance>/rules/<str:name>/edit/preview/", preview.preview_edit, name="preview-edit"),
     path("i/<str:instance>/rules/<str:name>/", rules.triggering_logs, name="rule"),

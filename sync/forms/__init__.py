@@ -160,9 +160,12 @@ class InstanceForm(Managing):
 
     @property
     def connection_changed(self) -> bool:
-        """The part of the form that is folded at first has something to show."""
+        """The part of the form that is folded at first has something to show, or to be mended there."""
         usual = Instance()
-        return any(
+        # What is wrong with plain HTTP stands at the address, and that another way was chosen, at the password.
+        plain = self["url"].errors and str(self["url"].value()).startswith("http://")
+        other_way = self["password"].errors and set(ROUTE[1:]) & set(self.changed_data)
+        return bool(plain or other_way) or any(
             field.errors or str(field.value() or "") != str(getattr(usual, field.name) or "")
             for field in self.connection_fields
         )
@@ -197,15 +200,13 @@ class InstanceForm(Managing):
         return {name: " ".join(str(getattr(self.instance, name)).split()) for name in ROUTE}
 
     def candidate(self) -> Instance:
-        """The instance as the form describes it, to try the connection with. Only an unchanged one keeps its identity,
-        so that the health of the stored instance is not overwritten by that of another address."""
+        """The instance as the form describes it, to try the connection with: not the stored one, even if it equals."""
         instance: Instance = copy.copy(self.instance)
+        instance.pk = None
         if self.new_password is not None:
             instance.password = self.new_password
         if self.new_api_key is not None:
             instance.api_key = self.new_api_key
-        if set(self.changed_data) - {"poll_minutes"}:
-            instance.pk = None
         return instance
 
 
@@ -221,8 +222,11 @@ class InstanceChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
 class RuleForm(Telling):
     """A rule of a source instance that is given and cannot be changed here.
 
-    targets: the instances that may be chosen. namespaces: what the source lists; where it lists nothing, one is typed.
+    targets: the instances that may be chosen. namespaces: what the source lists; where it lists nothing, one is typed,
+    and where it was not asked, the page does so when it is there (`lists_later`).
     """
+
+    _asked = True
 
     sync_now = forms.BooleanField(
         required=False,
@@ -337,7 +341,8 @@ class RuleForm(Telling):
         """A choice of what the source lists, and of what the rule has now; a text field where nothing is listed."""
         field = self.fields["source_namespace"]
         field.error_messages["required"] = "Choose one namespace."
-        field.help_text = f"{namespaces.problem} Enter the name of one namespace."
+        field.help_text = f"{namespaces.problem} Enter the name of one namespace.".strip()
+        self._asked = namespaces.asked
         if not namespaces.names:
             return
         present = self.instance.source_namespace
@@ -351,6 +356,11 @@ class RuleForm(Telling):
                 "invalid_choice": "The source has no such namespace. Choose one from the list.",
             },
         )
+
+    @property
+    def lists_later(self) -> bool:
+        """Not where it would exchange the field together with what is wrong with it."""
+        return not (self._asked or self["source_namespace"].errors)
 
     @property
     def types(self) -> list[forms.BoundField]:

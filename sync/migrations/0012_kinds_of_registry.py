@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('sync', '0009_resources_under_way'),
+        ('sync', '0011_who_stopped'),
     ]
 
     operations = [

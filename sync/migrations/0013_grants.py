@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('sync', '0010_kinds_of_registry'),
+        ('sync', '0012_kinds_of_registry'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from sync.oci.client import Client, Credential, Endpoint
 from sync.registries.base import Management, OnlyByDigest, Registry, Resource
@@ -25,6 +26,24 @@ def kind_of_host(host: str) -> str:
     """The kind that a host name tells; blank where it tells none. host: without a port."""
     found = (kind for kind, registry in KINDS.items() if registry.hosts and re.fullmatch(registry.hosts, host))
     return next(found, "")
+
+
+def recognized(registry: Registry) -> str:
+    """The kind that a registry seems to be, by its host name or its answers; blank where nothing tells it."""
+    if kind := kind_of_host(urlsplit(registry.client.endpoint.url).hostname or ""):
+        return kind
+    if registry.recognize():
+        return next(kind for kind, known in KINDS.items() if type(registry) is known)
+    others = (kind for kind, known in KINDS.items() if known.recognize is not Registry.recognize)
+    return next((kind for kind in others if _seems(KINDS[kind], registry)), "")
+
+
+def _seems(kind: type[Registry], registry: Registry) -> bool:
+    explain = registry.client.explain
+    try:
+        return kind(registry.client, registry.management).recognize()
+    finally:
+        registry.client.explain = explain
 
 
 def open_registry(
@@ -56,4 +75,5 @@ __all__ = [
     "Resource",
     "kind_of_host",
     "open_registry",
+    "recognized",
 ]

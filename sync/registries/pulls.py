@@ -24,6 +24,10 @@ class PullLimit:
     remaining: int
     seconds: int = 0
 
+    def __str__(self) -> str:
+        hours = f" within {self.seconds / 3600:g} hours" if self.seconds else ""
+        return f"{self.remaining} of {self.limit} pulls{hours} are left."
+
     @property
     def is_reached(self) -> bool:
         return self.remaining * 100 < self.limit * RESERVE or not self.remaining

@@ -1,5 +1,6 @@
 """Instances and rules: saving, switching, deleting."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from django.contrib.auth.models import User
@@ -8,7 +9,7 @@ from django.db.models import ProtectedError, Q
 from django.utils import timezone
 
 from sync.models import OPEN, Instance, SyncRule, SyncTask, Trigger
-from sync.services import grants, outages
+from sync.services import grants, outages, trial
 from sync.services.execute import finish
 from sync.services.schedules import next_run
 from sync.services.trigger import ask_to_stop, open_task
@@ -17,7 +18,12 @@ RULES_NAMED = 20
 
 
 class InUse(Exception):
-    """The instance cannot be deleted; the message names what uses it."""
+    """The instance cannot be deleted; the message names the rules that use it."""
+
+    def __init__(self, instance: Instance, rules: Sequence[SyncRule]) -> None:
+        named = ", ".join(str(rule) for rule in rules[:RULES_NAMED]) + (" and more" if len(rules) > RULES_NAMED else "")
+        super().__init__(f"Rules use {instance.name}: {named}. Delete them, or give them another instance.")
+        self.rules = rules
 
 
 def save_instance(instance: Instance, password: str | None, api_key: str | None = None) -> None:
@@ -29,10 +35,11 @@ def save_instance(instance: Instance, password: str | None, api_key: str | None 
         instance.api_key = api_key
         instance.api_key_set_at = timezone.now() if api_key else None
     instance.next_poll_at = None
-    instance.checked_at, instance.healthy, instance.health_reason, instance.latency_ms = None, None, "", None
-    moved = Instance.objects.filter(pk=instance.pk).exclude(url=instance.url).exists()
+    before = Instance.objects.filter(pk=instance.pk).first()
+    if before is None or not trial.is_reached_alike(before, instance):
+        instance.checked_at, instance.healthy, instance.health_reason, instance.latency_ms = None, None, "", None
     instance.save()
-    if moved:
+    if before is not None and before.url != instance.url:
         # Another registry: what its tags held before says nothing of them.
         instance.origins.all().delete()
     # What waits for it tries at once whether the change has helped.
@@ -44,17 +51,18 @@ def delete_instance(instance: Instance) -> None:
     try:
         instance.delete()
     except ProtectedError as error:
-        raise InUse(users_of(instance)) from error
+        raise InUse(instance, users_of(instance)) from error
 
 
-def users_of(instance: Instance) -> str:
-    """Why the instance cannot be deleted now: the rules that use it, by name. Empty when it can."""
+def users_of(instance: Instance) -> list[SyncRule]:
+    """The rules for which the instance cannot be deleted, as many as can be told and one more; none when it can."""
     found = SyncRule.objects.filter(Q(source=instance) | Q(target=instance)).select_related("source")
-    rules = [str(rule) for rule in found.order_by("source__name", "name")[: RULES_NAMED + 1]]
-    if not rules:
-        return ""
-    named = ", ".join(rules[:RULES_NAMED]) + (" and more" if len(rules) > RULES_NAMED else "")
-    return f"Rules use {instance.name}: {named}. Delete them, or give them another instance."
+    return list(found.order_by("source__name", "name")[: RULES_NAMED + 1])
+
+
+def same_address(instance: Instance) -> list[Instance]:
+    """Others that stand for the same registry. That may be meant: with another account, for example."""
+    return list(Instance.objects.filter(url=instance.url).exclude(pk=instance.pk))
 
 
 def save_rule(rule: SyncRule, *, actor: str = "", sync_now: bool = False, owner: User | None = None) -> SyncTask | None:

@@ -1,4 +1,4 @@
-"""Reaching instances: clients, what namespaces there are, and whether the connection works."""
+"""Reaching instances: clients, and what namespaces there are."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,17 +10,15 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
-from django.utils import timezone
 
 from sync.credentials import CredentialKeyMissing
 from sync.limits import Limit
 from sync.models import Instance
 from sync.oci.client import Client, Credential, Endpoint
-from sync.oci.errors import Cancelled, Denied, OciError, RegistryAnswer, Unauthorized
+from sync.oci.errors import Cancelled, Denied, OciError, Unauthorized
 from sync.oci.guest import CONNECTIONS_PER_PROCESS, NO_LIMITS, Limits
 from sync.registries import Management, Registry
 from sync.registries import open_registry as open_kind
-from sync.services import outages
 
 NAMESPACES_CACHED_SECONDS = 60
 FAILURE_CACHED_SECONDS = 30
@@ -28,8 +26,6 @@ NAMESPACES_SHOWN = 200
 # Of one answer, and of all answers together.
 LOOK_SECONDS = 5.0
 PATIENCE_SECONDS = 2 * LOOK_SECONDS
-# Never pushed: a push to it is begun and given up to learn whether pushing is allowed.
-PROBE_REPOSITORY = "tcrconsole-connection-test/probe"
 
 
 def endpoint_of(instance: Instance) -> Endpoint:
@@ -114,11 +110,12 @@ def management_of(instance: Instance) -> Management:
 class Namespaces:
     """The namespaces of an instance, with how many repositories each has.
 
-    `problem` is a sentence when it lists none to us.
+    `problem` is a sentence when it lists none to us. `asked`: whether it was asked for them at all.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     problem: str = ""
+    asked: bool = True
 
     @property
     def names(self) -> list[str]:
@@ -134,19 +131,31 @@ class Namespaces:
         return len(self.counts) - len(self.shown)
 
 
+NOT_ASKED = Namespaces(asked=False)
+
+
 def namespaces(instance: Instance, *, refresh: bool = False) -> Namespaces:
     """Cached for a minute, a failure for half of it. A person waits: a registry that is slow is given up early."""
-    key = f"namespace-counts:{instance.pk}:{_reached_by(instance)}"
-    known: Namespaces | None = None if refresh else cache.get(key)
-    if known is not None:
+    known = NOT_ASKED if refresh else remembered_namespaces(instance)
+    if known.asked:
         return known
     try:
-        with _impatient(instance) as registry:
-            found, seconds = Namespaces(_list_namespaces(registry)), NAMESPACES_CACHED_SECONDS
+        with impatient(instance) as registry:
+            found, seconds = Namespaces(list_namespaces(registry)), NAMESPACES_CACHED_SECONDS
     except (OciError, CredentialKeyMissing) as error:
         found, seconds = Namespaces(problem=str(error)), FAILURE_CACHED_SECONDS
-    cache.set(key, found, seconds)
+    cache.set(_namespaces_key(instance), found, seconds)
     return found
+
+
+def remembered_namespaces(instance: Instance) -> Namespaces:
+    """Those that are known without asking the registry."""
+    known: Namespaces = cache.get(_namespaces_key(instance), NOT_ASKED)
+    return known
+
+
+def _namespaces_key(instance: Instance) -> str:
+    return f"namespace-counts:{instance.pk}:{_reached_by(instance)}"
 
 
 def _reached_by(instance: Instance) -> str:
@@ -155,7 +164,7 @@ def _reached_by(instance: Instance) -> str:
     return sha256(asked.encode()).hexdigest()
 
 
-def _list_namespaces(registry: Registry) -> dict[str, int]:
+def list_namespaces(registry: Registry) -> dict[str, int]:
     """Raises OciError; when we gave up, one that says so."""
     try:
         return registry.namespaces()
@@ -163,97 +172,8 @@ def _list_namespaces(registry: Registry) -> dict[str, int]:
         raise OciError(f"The registry did not list its namespaces within {PATIENCE_SECONDS:g} seconds.") from None
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of a connection test. `ok` is None where the answer is neither good nor bad."""
-
-    what: str
-    ok: bool | None
-    detail: str = ""
-    hint: str = ""
-
-
-def test_connection(instance: Instance) -> list[Finding]:
-    """Tries what synchronizing needs: reach, sign in, list, push. Stores the health of a saved instance."""
-    findings: list[Finding] = []
-    began = answered = monotonic()
-    try:
-        with _impatient(instance) as registry:
-            for finding in _try_all(registry, instance):
-                answered = answered if findings else monotonic()
-                findings.append(finding)
-    except (OciError, CredentialKeyMissing) as error:
-        findings.append(_failed("Reachable", error))
-    if instance.pk:
-        if findings[0].ok:
-            outages.came_back(instance)
-        faults = [finding for finding in findings if finding.ok is False]
-        Instance.objects.filter(pk=instance.pk).update(
-            checked_at=timezone.now(),
-            healthy=not faults,
-            health_reason=faults[0].detail if faults else "",
-            latency_ms=round((answered - began) * 1000),
-        )
-    return findings
-
-
-def _try_all(registry: Registry, instance: Instance) -> Iterator[Finding]:
-    """Ends with the first finding that makes the others senseless."""
-    try:
-        registry.client.ping()
-    except (Unauthorized, Denied) as error:
-        yield Finding("Reachable", True, f"A registry answers at {instance.url}.")
-        yield _failed("Credential accepted", error)
-        return
-    except OciError as error:
-        yield _failed("Reachable", error)
-        return
-    yield Finding("Reachable", True, f"A registry answers at {instance.url}.")
-    yield _signed_in(registry, instance.username)
-    yield _try_listing(registry)
-    yield _try_pushing(registry)
-
-
-def _signed_in(registry: Registry, username: str) -> Finding:
-    if not registry.client.asks_for_credential:
-        unused = " The one given here is not used." if username else ""
-        return Finding("Credential accepted", None, f"The registry asks for no credential.{unused}")
-    return Finding("Credential accepted", True, f"Signed in as {username}." if username else "Anonymous access works.")
-
-
-def _try_listing(registry: Registry) -> Finding:
-    try:
-        names = _list_namespaces(registry)
-    except OciError as error:
-        return Finding("Listing allowed", None, str(error), "Rules from here must name their repositories exactly.")
-    return Finding("Listing allowed", True, f"{len(names)} namespaces are listed." if names else "It is empty so far.")
-
-
-def _try_pushing(registry: Registry) -> Finding:
-    """Begins an upload and gives it up again: nothing is stored."""
-    try:
-        upload = registry.client.start_upload(PROBE_REPOSITORY)
-    except RegistryAnswer as error:
-        return Finding(
-            "Push allowed",
-            None,
-            str(error),
-            "It can be a source, or a target for namespaces that this account may write.",
-        )
-    except OciError as error:
-        return _failed("Push allowed", error)
-    registry.client.abandon(PROBE_REPOSITORY, upload)
-    return Finding("Push allowed", True, "An upload was begun and given up again.")
-
-
-def _failed(what: str, error: Exception) -> Finding:
-    if isinstance(error, OciError):
-        return Finding(what, False, error.reason, error.hint)
-    return Finding(what, False, str(error))
-
-
 @contextmanager
-def _impatient(instance: Instance) -> Iterator[Registry]:
+def impatient(instance: Instance) -> Iterator[Registry]:
     """The registry for somebody who waits: one attempt, short time limits, given up altogether after some seconds."""
     deadline = monotonic() + PATIENCE_SECONDS
     endpoint = hasty_endpoint(instance, LOOK_SECONDS)

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from sync.models import Instance, SyncTask
-from sync.oci.errors import OciError
+from sync.oci.errors import Cancelled, OciError
 
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(minutes=15)
@@ -44,9 +44,24 @@ def came_back(instance: Instance) -> None:
 
 def works(instance: Instance) -> None:
     """It took our credential just now. Told once in a while: what a test of the connection found is older then."""
-    now = timezone.now()
-    told = Q(healthy=True, checked_at__gt=now - TOLD_AGAIN)
-    Instance.objects.filter(~told, pk=instance.pk).update(healthy=True, health_reason="", checked_at=now)
+    told = Q(healthy=True, checked_at__gt=timezone.now() - TOLD_AGAIN)
+    if Instance.objects.filter(~told, pk=instance.pk).exists():
+        note_health(instance)
+
+
+def refuses(instance: Instance, error: OciError) -> None:
+    """It answers a task in a way that somebody must do something about. What heals by itself is an outage at most."""
+    if not (error.retryable or isinstance(error, Cancelled)):
+        # Waiting is no use any more: else it would be told as away, and since when, instead of this.
+        came_back(instance)
+        note_health(instance, error.reason)
+
+
+def note_health(instance: Instance, problem: str = "", **measured: int) -> None:
+    """What was found out about the instance just now, by a test of the connection or by a task."""
+    Instance.objects.filter(pk=instance.pk).update(
+        checked_at=timezone.now(), healthy=not problem, health_reason=problem, **measured
+    )
 
 
 def _next_try(instance: Instance) -> datetime:

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from django.core.cache import cache
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import BooleanField, Count, ExpressionWrapper, OuterRef, Q, QuerySet, Subquery
 
-from sync.models import Status, SyncRule, SyncTask, TaskRepository
+from sync.models import OPEN, Status, SyncRule, SyncTask, TaskRepository
 
 # How long what is counted for every page is taken as known.
 FAILING_SECONDS = 15
@@ -15,8 +15,11 @@ FAILED = (Status.FAILED, Status.PARTIAL)
 
 
 def with_newest(rules: QuerySet[SyncRule]) -> QuerySet[SyncRule]:
-    """Rules that know the key of their newest task, for `newest_tasks`."""
-    return rules.annotate(newest_task=_newest("pk"))
+    """Rules that know the key of their newest task, for `newest_tasks`, since when it is, and whether any is open."""
+    # One look at all that are open: they are few, and the tasks of a rule may be many.
+    open_ones = SyncTask.objects.filter(status__in=OPEN, rule__isnull=False).order_by().values("rule")
+    is_busy = ExpressionWrapper(Q(pk__in=open_ones), BooleanField())
+    return rules.annotate(newest_task=_newest("pk"), newest_at=_newest("created_at"), is_busy=is_busy)
 
 
 def newest_tasks(rules: Iterable[SyncRule]) -> dict[int | None, SyncTask]:

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from sync.limits import Granted, held
 from sync.models import Instance, SyncTask, TaskPart, TaskRepository
-from sync.oci.errors import Cancelled, OciError, Unauthorized
+from sync.oci.errors import Cancelled, Denied, OciError, Unauthorized
 from sync.registries import Registry
 from sync.replication.plan import list_repositories
 from sync.replication.run import ABANDON_SECONDS, TICK_SECONDS, Replication
@@ -147,6 +147,7 @@ class Turn:
             refusal = self._aside(partial(reach, registry.client), registry)
         except OciError as error:
             if not (self._patient and error.outage):
+                outages.refuses(instance, error)
                 raise
             outages.went_down(instance, error)
             raise Away(str(error)) from None
@@ -245,6 +246,8 @@ class Turn:
         except OciError as error:
             wait = put_off(part, [error]) if self._patient else None
             if wait is None:
+                if isinstance(error, Unauthorized | Denied):
+                    outages.refuses(self._instance("source"), error)
                 raise
             claims.owned(part).update(claim="", **wait.fields())
             waiting.begin(self._task, str(error))

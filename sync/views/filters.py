@@ -1,6 +1,6 @@
 """What a list is narrowed to. It stands in the URL; what is not understood of it narrows nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -49,10 +49,14 @@ class RuleFilter(Filter):
     state = _choice("State", [("enabled", "Enabled"), ("disabled", "Disabled"), ("failing", "Failing")])
     target = _choice("Target instance", [])
 
-    def __init__(self, query: Mapping[str, str], targets: Iterable[Instance]) -> None:
+    def __init__(self, query: Mapping[str, str], targets: Callable[[], Iterable[Instance]]) -> None:
+        """targets: asked for when the choices are shown, or when one was made; a poll does neither."""
         super().__init__(query)
-        choices = [ANY, *((target.name, str(target)) for target in targets)]
-        self.fields["target"] = forms.ChoiceField(label="Target instance", required=False, choices=choices)
+        self.fields["target"] = forms.ChoiceField(
+            label="Target instance",
+            required=False,
+            choices=lambda: [ANY, *((target.name, str(target)) for target in targets())],
+        )
 
     def of(self, rules: QuerySet[SyncRule]) -> QuerySet[SyncRule]:
         if text := self.chosen.get("q"):

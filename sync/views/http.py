@@ -124,7 +124,9 @@ def live_part(
     """brief: the context in which the template leaves out what the reader has; None when that is nothing."""
     body = render_to_string(part, context, request)
     failing = render_to_string("parts/_failing.html", {}, request)
-    mark = hashlib.sha256(f"{seconds} {failing} {body}".encode()).hexdigest()[:16]
+    # A pulse that the reader has not is a change, too: else each poll would come with an old one.
+    pulse = (known or {}).get("pulse", "")
+    mark = hashlib.sha256(f"{seconds} {failing} {pulse} {body}".encode()).hexdigest()[:16]
     query = request.GET.copy()
     for name, value in {**(known or {}), "seen": mark}.items():
         query[name] = value

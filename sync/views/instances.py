@@ -1,8 +1,10 @@
 """Pages of instances: list, register, edit, test the connection, delete."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from django.contrib import messages
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpResponse
@@ -14,7 +16,7 @@ from django_htmx.http import retarget
 from sync import access
 from sync.forms import InstanceForm
 from sync.models import Instance, SyncRule
-from sync.services import configure, connect
+from sync.services import configure, connect, trial
 from sync.views import notified
 from sync.views.http import Request, form_page, page_or_fragment, save_valid, saved, wants_fragment
 from sync.views.layout import Layout
@@ -68,7 +70,7 @@ def instance_namespaces(request: Request, instance: str) -> HttpResponse:
 def instance_check(request: Request, instance: str) -> HttpResponse:
     """Tests the connection of the instance as it is saved."""
     found = access.get_instance_or_404(request.user, instance)
-    findings = connect.test_connection(found)
+    findings = trial.test_connection(found)
     found.refresh_from_db()
     if wants_fragment(request):
         context = {"instance": found, "findings": findings, "announce": _told_aloud(found, findings)}
@@ -76,7 +78,7 @@ def instance_check(request: Request, instance: str) -> HttpResponse:
     return show(request, found, findings=findings)
 
 
-def _told_aloud(instance: Instance, findings: list[connect.Finding]) -> str:
+def _told_aloud(instance: Instance, findings: list[trial.Finding]) -> str:
     faults = [fault.detail or fault.what for fault in findings if fault.ok is False]
     if not faults:
         return f"The connection to {instance.name} works."
@@ -115,7 +117,15 @@ def _save_or_ask(request: Request, form: InstanceForm, editing: str) -> HttpResp
 def _save(request: Request, form: InstanceForm) -> HttpResponse:
     instance = form.save(commit=False)
     configure.save_instance(instance, form.new_password, form.new_api_key)
-    return saved(request, reverse("instances"), f"Instance {instance} is saved.")
+    trial.note_tested(instance, request.POST.get("tested", ""))
+    answer = saved(request, reverse("instances"), f"Instance {instance} is saved.")
+    if others := configure.same_address(instance):
+        names = ", ".join(str(other) for other in others)
+        messages.warning(
+            request,
+            f"{instance.name} has the same address as {names}. If that was not intended, correct the address of one.",
+        )
+    return answer
 
 
 @require_POST
@@ -127,8 +137,12 @@ def instance_test(request: Request) -> HttpResponse:
     stored = access.get_instance_or_404(request.user, editing) if editing else None
     form = InstanceForm(request.POST, instance=stored)
     if not form.is_valid():
-        return retarget(form_page(request, PAGE, PART, form, {"editing": editing}), "#instance-form")
-    findings = connect.test_connection(form.candidate())
+        context = {"editing": editing, "headline": "The connection was not tested. Correct the marked fields first:"}
+        return retarget(form_page(request, PAGE, PART, form, context), "#instance-form")
+    findings = trial.test_connection(form.candidate())
+    if stored:
+        stored.refresh_from_db()
+        trial.note_tested(stored, findings.signed)
     template = "instances/_findings.html" if wants_fragment(request) else PAGE
     return render(request, template, {"form": form, "editing": editing, "findings": findings})
 
@@ -141,10 +155,10 @@ def instance_delete(request: Request, name: str) -> HttpResponse:
     try:
         configure.delete_instance(instance)
     except configure.InUse as refusal:
-        return _ask_to_delete(request, instance, str(refusal), status=422)
+        return _ask_to_delete(request, instance, refusal.rules, status=422)
     return saved(request, reverse("instances"), f"Instance {name} is deleted.")
 
 
-def _ask_to_delete(request: Request, instance: Instance, problem: str, status: int = 200) -> HttpResponse:
+def _ask_to_delete(request: Request, instance: Instance, users: Sequence[SyncRule], status: int = 200) -> HttpResponse:
     template = "instances/_delete.html" if wants_fragment(request) else "instances/delete.html"
-    return render(request, template, {"instance": instance, "problem": problem}, status=status)
+    return render(request, template, {"instance": instance, "users": users}, status=status)

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from django.core.cache import cache
 from django.http import Http404, HttpRequest
 from django.urls import reverse
 
 from sync import access
-from sync.models import Instance, SyncRule
+from sync.models import Instance, SyncRule, SyncTask
 from sync.services import health, preferences, runs
 from sync.views.http import Request, wants_fragment
 
@@ -30,6 +30,15 @@ def enter_instance(request: Request, name: str) -> Instance:
     if request.session.get(SESSION_KEY) != name:
         request.session[SESSION_KEY] = name
     return instance
+
+
+def enter_with(request: Request, found: SyncRule | SyncTask) -> Instance:
+    """The same of a rule or task that was looked up with its source: a poll asks no more, and changes no choice."""
+    source = cast(Instance, found.source)
+    if not wants_fragment(request):
+        return enter_instance(request, source.name)
+    Layout.of(request).current = source
+    return source
 
 
 def _instance(request: Request, name: str) -> Instance:

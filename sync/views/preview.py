@@ -41,8 +41,8 @@ def preview_edit(request: Request, instance: str, name: str) -> HttpResponse:
 
 def _preview(request: Request, rule: SyncRule, title: str) -> HttpResponse:
     source, editing, fragment = rule.source, rule.name, wants_fragment(request)
-    # The fragment shows no list of namespaces: asking the source for it would take its time from the preview.
-    namespaces = connect.Namespaces() if fragment else connect.namespaces(source)
+    # Asking the source for a list of namespaces would take its time from the preview; the fragment shows none.
+    namespaces = connect.NOT_ASKED if fragment else connect.remembered_namespaces(source)
     targets = access.visible_instances(request.user)
     form = RuleForm(request.POST, instance=rule, targets=targets, namespaces=namespaces)
     has_target = "target" not in form.errors

@@ -15,7 +15,7 @@ from sync.models import OPEN, Status, SyncTask, TaskRepository, TaskResource
 from sync.services import progress, waiting
 from sync.views.filters import RepositoryFilter
 from sync.views.http import Live, Request, live_page, live_part, number, page_or_fragment, poll_seconds
-from sync.views.layout import enter_instance
+from sync.views.layout import enter_with
 from sync.views.paging import count_up_to, page_of, text_key, told
 
 # So many failed repositories are opened for who comes to a task that failed: each asks for its resources.
@@ -93,8 +93,8 @@ def _failed_first(task: SyncTask) -> QuerySet[TaskRepository]:
 @page_or_fragment
 def repository_page(request: Request, instance: str, task_id: int, repository_id: int) -> HttpResponse:
     """The resources of one repository of the task: opened in place on the task page, or a page of its own."""
-    source = enter_instance(request, instance)
     task = access.get_task_or_404(request.user, instance, task_id)
+    source = enter_with(request, task)
     repository = get_object_or_404(TaskRepository, task=task, pk=repository_id)
     urgency = Case(*(When(outcome=outcome, then=Value(place)) for outcome, place in URGENCY.items()))
     resources = TaskResource.objects.filter(repository=repository).annotate(urgency=urgency)

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,9 +17,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from sync import access
 from sync.forms import RuleForm
-from sync.models import OPEN, SyncRule, SyncTask, Trigger
+from sync.models import OPEN, Announcement, SyncRule, SyncTask, Trigger
 from sync.services import circles, configure, connect, lag, removals, runs, trigger, waiting
 from sync.services.schedules import Schedule
+from sync.templatetags.console import ago
 from sync.views import notified
 from sync.views import told as telling
 from sync.views.filters import RuleFilter, TaskFilter
@@ -36,8 +38,9 @@ from sync.views.http import (
     task_link,
     wants_fragment,
 )
-from sync.views.layout import Layout, enter_instance
+from sync.views.layout import Layout, enter_instance, enter_with
 from sync.views.paging import Page, count_up_to, page_of, told
+from sync.views.rest import is_known, pulse_of
 from sync.views.sorting import Sorting
 
 MISSED_ROWS = 100
@@ -62,13 +65,16 @@ class RuleRow:
 def rule_list(request: Request, instance: str) -> HttpResponse:
     """The rules whose source is the current instance."""
     source = enter_instance(request, instance)
-    narrowed = RuleFilter(request.GET, Layout.of(request).instances)
+    narrowed = RuleFilter(request.GET, lambda: Layout.of(request).instances)
     rules = narrowed.of(SyncRule.objects.filter(source=source).select_related("target"))
     sorting = Sorting.of(request.GET)
     ordered = sorting.of_rules(runs.with_newest(rules))
     page = page_of(request, ordered, descending=sorting.descending, **sorting.keys)
-    tasks = runs.newest_tasks(page.rows)
     count = told(count_up_to(rules, page), "rule", "rules")
+    pulse = _pulse_of_rules(request, page, count)
+    if is_known(request, pulse):
+        return HttpResponse(status=204)
+    tasks = runs.newest_tasks(page.rows)
     context = {"instance": source, "rows": _rows(page.rows, tasks), "page": page, "filter": narrowed, "count": count}
     answer = live_page(
         request,
@@ -78,11 +84,20 @@ def rule_list(request: Request, instance: str) -> HttpResponse:
         live_id="rules",
         seconds=poll_seconds_of_list(tasks.values()),
         announce=f"{count}{sorting.words}",
+        pulse=pulse,
     )
     if is_for(request, "rule-list"):
         # The switcher stands outside of what is exchanged, and leads to lists that are narrowed as this one now is.
         answer.write(render_to_string("parts/_choices.html", {"anew": True}, request))
     return answer
+
+
+def _pulse_of_rules(request: Request, page: Page[SyncRule], count: str) -> str:
+    """Tasks that have ended change no more: which is the newest, and how long ago it was, is all that they tell."""
+    if any(rule.is_busy for rule in page.rows):  # type: ignore[attr-defined]
+        return ""
+    ages = [ago(rule.newest_at) for rule in page.rows]  # type: ignore[attr-defined]
+    return pulse_of(request, page.rows, ages, page.back, page.on, count)
 
 
 def _rows(rules: Sequence[SyncRule], tasks: Mapping[int | None, SyncTask]) -> list[RuleRow]:
@@ -117,14 +132,30 @@ def rule_edit(request: Request, instance: str, name: str) -> HttpResponse:
     return _save_or_ask(request, access.get_rule_or_404(request.user, instance, name), f"Configuration of {name}")
 
 
+@require_safe
+@page_or_fragment
+def rule_namespaces(request: Request, instance: str) -> HttpResponse:
+    """The field of the form with what the source lists, asked for when the form is there already."""
+    source = access.get_instance_or_404(request.user, instance)
+    editing, typed = request.GET.get("editing", ""), request.GET.get("source_namespace", "")
+    if not wants_fragment(request):
+        form_url = reverse("rule-edit", args=[instance, editing]) if editing else reverse("rule-new", args=[instance])
+        return redirect(f"{form_url}?list=on")
+    rule = access.get_rule_or_404(request.user, instance, editing) if editing else SyncRule(source=source)
+    form = _form_of(request, rule, connect.namespaces(source), initial={"source_namespace": typed})
+    return render(request, "rules/_namespace.html", {"form": form, "instance": source, "editing": editing})
+
+
+def _form_of(request: Request, rule: SyncRule, namespaces: connect.Namespaces, **initially: Any) -> RuleForm:
+    targets = access.visible_instances(request.user)
+    return RuleForm(request.POST or None, instance=rule, targets=targets, namespaces=namespaces, **initially)
+
+
 def _save_or_ask(request: Request, rule: SyncRule, title: str) -> HttpResponse:
+    """No registry is waited for, but by who asks for its list without a script that loads it."""
     source, name = rule.source, rule.name
-    form = RuleForm(
-        request.POST or None,
-        instance=rule,
-        targets=access.visible_instances(request.user),
-        namespaces=connect.namespaces(source),
-    )
+    listed = connect.namespaces if "list" in request.GET else connect.remembered_namespaces
+    form = _form_of(request, rule, listed(source))
     context = {"instance": source, "title": title, "editing": name}
     answer = save_valid(form, partial(_save, request, form))
     return answer or form_page(request, "rules/form.html", "rules/_form.html", form, context)
@@ -190,33 +221,69 @@ def rule_delete(request: Request, instance: str, name: str) -> HttpResponse:
 @page_or_fragment
 def triggering_logs(request: Request, instance: str, name: str) -> HttpResponse:
     """One row per triggering of the rule, newest first."""
-    enter_instance(request, instance)
     rule = access.get_rule_or_404(request.user, instance, name)
-    oldest = lag.oldest_waiting([rule.pk]).get(rule.pk)
+    source = enter_with(request, rule)
     if is_for(request, "strip"):
-        return render(request, "rules/_strip.html", {"instance": rule.source, "rule": rule, "waiting": oldest})
-    all_tasks, narrowed = SyncTask.objects.filter(rule=rule), TaskFilter(request.GET)
-    tasks = narrowed.of(all_tasks)
-    page = page_of(request, tasks, descending=True, pk=number)
-    waiting.fill_in(page.rows)
-    top = number(request.GET.get("top", ""))
-    count = told(count_up_to(tasks, page), "triggering", "triggerings")
-    context = {"instance": rule.source, "rule": rule, "page": page, "filter": narrowed, "count": count, "top": top}
-    # Beside the tasks and with them: a page that stays open polls once.
-    deliveries = telling.newest(rule)
-    context |= {"waiting": oldest, "deliveries": deliveries}
+        return render(request, "rules/_strip.html", {"instance": source, "rule": rule, "waiting": _oldest(rule)})
+    logs = _logs(request, rule)
+    pulse = _pulse_of_logs(request, logs)
+    if is_known(request, pulse):
+        return HttpResponse(status=204)
+    waiting.fill_in(logs.page.rows)
+    context = {"instance": source, "rule": rule, "waiting": partial(_oldest, rule), **vars(logs)}
     if access.is_platform_administrator(request.user):
-        context["receiver"] = notified.address(request, rule.source)
+        context["receiver"] = notified.address(request, source)
     return live_page(
         request,
         "rules/logs.html",
-        {**context, "missed": _missed(tasks, page, top)},
+        context,
         part="rules/_logs.html",
         live_id="logs",
-        seconds=min(poll_seconds_of_list(page.rows), telling.poll_seconds(deliveries)),
-        announce=count,
-        top=str(top if page.back and top is not None else _top(all_tasks)),
+        seconds=min(poll_seconds_of_list(logs.page.rows), telling.poll_seconds(logs.deliveries)),
+        announce=logs.count,
+        top=str(logs.top if logs.page.back and logs.top is not None else logs.newest),
+        pulse=pulse,
     )
+
+
+def _oldest(rule: SyncRule) -> datetime | None:
+    return lag.oldest_waiting([rule.pk]).get(rule.pk)
+
+
+@dataclass(frozen=True)
+class Logs:
+    """What the list of triggerings shows, its deliveries too: a page that stays open polls once.
+
+    newest: the newest task, by its key; top: the one that was when the reader saw the list last.
+    """
+
+    rule: SyncRule
+    filter: TaskFilter
+    page: Page[SyncTask]
+    count: str
+    top: int | None
+    newest: int
+    missed: str
+    deliveries: list[Announcement]
+
+
+def _logs(request: Request, rule: SyncRule) -> Logs:
+    all_tasks, narrowed = SyncTask.objects.filter(rule=rule), TaskFilter(request.GET)
+    tasks = narrowed.of(all_tasks)
+    page = page_of(request, tasks, descending=True, pk=number)
+    top = number(request.GET.get("top", ""))
+    count = told(count_up_to(tasks, page), "triggering", "triggerings")
+    is_first = page.rows and not (page.back or narrowed.chosen)
+    newest = page.rows[0].pk if is_first else _top(all_tasks)
+    return Logs(rule, narrowed, page, count, top, newest, _missed(tasks, page, top), telling.newest(rule))
+
+
+def _pulse_of_logs(request: Request, logs: Logs) -> str:
+    if any(task.is_open for task in logs.page.rows) or telling.waits(logs.deliveries):
+        return ""
+    page, ages = logs.page, [ago(one.delivered_at or one.created_at) for one in logs.deliveries]
+    besides = (page.back, page.on, logs.count, logs.newest, logs.missed)
+    return pulse_of(request, [logs.rule, *page.rows, *logs.deliveries], ages, *besides)
 
 
 def _top(tasks: QuerySet[SyncTask]) -> int:

@@ -27,7 +27,7 @@ from sync.views.http import (
     task_link,
     wants_fragment,
 )
-from sync.views.layout import enter_instance
+from sync.views.layout import enter_with
 from sync.views.log import Log
 from sync.views.repositories import repository_list
 
@@ -41,8 +41,8 @@ ANNOUNCED_SECONDS = 30
 @require_safe
 @page_or_fragment
 def task_page(request: Request, instance: str, task_id: int) -> HttpResponse:
-    source = enter_instance(request, instance)
     task = access.get_task_or_404(request.user, instance, task_id)
+    source = enter_with(request, task)
     narrowed = RepositoryFilter(request.GET)
     if is_for(request, "repositories", "repository-list"):
         return live_answer(request, repository_list(request, task, narrowed))

@@ -21,10 +21,13 @@ def newest(rule: SyncRule) -> list[Announcement]:
     return list(rule.announcements.all()[:SHOWN]) if rule.webhook_url else []
 
 
+def waits(deliveries: Iterable[Announcement]) -> bool:
+    return any(one.status == Announcement.Status.WAITING for one in deliveries)
+
+
 def poll_seconds(deliveries: Iterable[Announcement]) -> int:
     """Until the next look at them."""
-    waits = any(one.status == Announcement.Status.WAITING for one in deliveries)
-    return WAITING_SECONDS if waits else IDLE_SECONDS
+    return WAITING_SECONDS if waits(deliveries) else IDLE_SECONDS
 
 
 @require_POST

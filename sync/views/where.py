@@ -21,7 +21,9 @@ STAFF_MUST_SEE = ("sync.view_instance", "sync.view_syncrule", "sync.view_synctas
 @require_safe
 @page_or_fragment
 def where(request: Request) -> HttpResponse:
-    found = _look(request, access.visible_instances(request.user))
+    """The page comes at once and has the answer loaded; who has no script says `now`, and waits for it."""
+    waits = wants_fragment(request) or "now" in request.GET
+    found = _look(request, access.visible_instances(request.user), ask=waits)
     template = "where/_fragment.html" if wants_fragment(request) else "where/page.html"
     return render(request, template, found, status=422 if found["problem"] else 200)
 
@@ -30,17 +32,20 @@ def where(request: Request) -> HttpResponse:
 @permission_required(STAFF_MUST_SEE, raise_exception=True)
 def where_for_staff(request: HttpRequest) -> HttpResponse:
     """To be wrapped by the admin site, which lets in nobody but staff."""
-    found = _look(request, Instance.objects.all())
+    found = _look(request, Instance.objects.all(), ask=True)
     context = {**admin.site.each_context(request), "title": "Where is it?", **found}
     return render(request, "admin/where.html", context, status=422 if found["problem"] else 200)
 
 
-def _look(request: HttpRequest, instances: QuerySet[Instance]) -> dict[str, Any]:
-    """What was typed, and the answer or the problem with it."""
+def _look(request: HttpRequest, instances: QuerySet[Instance], *, ask: bool) -> dict[str, Any]:
+    """What was typed, and the answer or the problem with it; what is `wanted`, as long as nobody was asked."""
     typed = request.GET.get("ref", "").strip()
-    answer, problem = None, ""
+    found: dict[str, Any] = {"typed": typed, "problem": ""}
     try:
-        answer = locate.find(typed, instances) if typed else None
+        if typed and ask:
+            found["answer"] = locate.find(typed, instances)
+        elif typed:
+            found["wanted"] = locate.wanted_by(typed, instances)
     except locate.InvalidReference as error:
-        problem = str(error)
-    return {"typed": typed, "answer": answer, "problem": problem}
+        found["problem"] = str(error)
+    return found

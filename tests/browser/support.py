@@ -55,7 +55,7 @@ def create_rule(
     page.get_by_role("link", name="Create").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Create Instance Synchronization Rule")
     page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("Source namespace").select_option("prod")
+    page.locator("select#id_source_namespace").select_option("prod")
     page.get_by_label("Target instance").select_option(label=target)
     for label, text in fields.items():
         page.get_by_label(label.replace("_", " "), exact=False).first.fill(text)

@@ -145,7 +145,7 @@ def test_who_leaves_a_form_with_changes_is_asked(page: Page) -> None:
     expect(page.get_by_label("Name", exact=True)).to_have_value("Not A Name")
     assert len(asked) == 2
     page.get_by_label("Name", exact=True).fill("left-alone")
-    page.get_by_label("Source namespace").select_option("prod")
+    page.locator("select#id_source_namespace").select_option("prod")
     page.get_by_label("Target instance").select_option(label="frankfurt (eu-frankfurt)")
     page.get_by_role("button", name="OK").click()
     expect(page.get_by_role("link", name="left-alone", exact=True)).to_be_visible()

@@ -13,7 +13,7 @@ from tests.browser.test_screens import SCHEMES, SCREENSHOTS, WIDTHS, picture, sc
 
 def fill(page: Page) -> None:
     page.goto("/i/guangzhou/new-rule/")
-    page.get_by_label("Source namespace").select_option("prod")
+    page.locator("select#id_source_namespace").select_option("prod")
     page.get_by_label("Target instance").select_option(label="frankfurt (eu-frankfurt)")
     page.get_by_label("Target namespace").fill("seen-before")
 

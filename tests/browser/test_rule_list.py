@@ -140,7 +140,7 @@ HIDDEN = """() => {
 def test_ok_stays_in_view_and_never_hides_what_has_the_focus(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 640})
     page.goto("/i/guangzhou/new-rule/")
-    page.get_by_label("Source namespace").select_option("prod")
+    page.locator("select#id_source_namespace").select_option("prod")
     expect(page.locator("#preview-count")).to_contain_text("tags match")
     bar = page.locator("#rule-form > .buttons")
     last = page.get_by_role("link", name="Cancel")

@@ -93,6 +93,7 @@ def fault(route: Route) -> None:
 
 def look(screen: Page, name: str, url: str, width: int, scheme: str) -> None:
     screen.goto(url)
+    expect(screen.locator(".busy.now"), "what comes after the page has come").to_have_count(0)
     picture(screen, name, width, scheme)
     wider = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert (name, wider) == (name, 0)
@@ -179,7 +180,7 @@ def test_what_opens_on_a_page_can_be_used_by_all(
             expect(screen.get_by_role("dialog")).to_be_visible()
             check(screen, f"dialog-{name}", width, scheme)
         screen.goto("/i/guangzhou/new-rule/")
-        screen.get_by_label("Source namespace").select_option("prod")
+        screen.locator("select#id_source_namespace").select_option("prod")
         screen.get_by_label("Target instance").select_option(label="frankfurt (eu-frankfurt)")
         expect(screen.locator("#preview-count")).to_contain_text("tags match")
         check(screen, "preview-filled", width, scheme)

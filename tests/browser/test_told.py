@@ -68,7 +68,7 @@ def test_a_webhook_and_a_circle(page, console: Console):
     page.goto("/i/frankfurt/namespaces/?refresh")
     page.goto("/i/frankfurt/new-rule/")
     page.get_by_label("Name", exact=True).fill("back")
-    page.get_by_label("Source namespace").select_option("prod")
+    page.locator("select#id_source_namespace").select_option("prod")
     page.get_by_label("Target instance").select_option(label="guangzhou (ap-guangzhou)")
     page.get_by_role("button", name="OK").click()
     expect(page.locator("#toasts").get_by_text("This closes a circle: frankfurt/back")).to_be_visible()

@@ -39,6 +39,8 @@ def test_list_shows_region_kind_address_health_and_rules(console, rule):
     row = next(words(row) for row in elements(page, "tr") if "prod-gz" in words(row))
     for shown in ("ap-guangzhou", "OCI registry", "http://127.0.0.1:1", "Problem", "1 from here", "0 to here"):
         assert shown in row
+    links = [words(link) for link in elements(page, "a") if "from here" in words(link)]
+    assert links == ["1 from here"], "nothing leads to an empty list"
 
 
 def test_register(console, values):
@@ -197,6 +199,32 @@ def test_connection_test_uses_the_stored_password_and_keeps_the_health(console, 
     assert Instance.objects.get().healthy is True
 
 
+@pytest.mark.parametrize("typed", [{}, {"password": SECRET}, {"region": "Lyon", "max_connections": "5"}])
+def test_a_test_of_what_is_saved_becomes_its_health(console, values, typed):
+    """The way to it is compared: who types the same password again, or another region, tests the same."""
+    stored = {**values, "username": "robot"}
+    console.post("/instances/new/", {**stored, "password": SECRET})
+    console.post("/instances/test/", {**stored, "editing": "gz", **typed})
+    instance = Instance.objects.get()
+    assert (instance.healthy, "refused" in instance.health_reason) == (False, True)
+    assert instance.checked_at and instance.latency_ms is not None
+    for other in ({"url": "127.0.0.1:2", "password": SECRET}, {"password": "another"}):
+        Instance.objects.update(healthy=None)
+        console.post("/instances/test/", {**stored, "editing": "gz", **other})
+        assert Instance.objects.get().healthy is None
+
+
+def test_a_test_before_saving_becomes_the_health_of_what_is_saved_just_so(console, values):
+    page = console.post("/instances/test/", values, headers={"HX-Request": "true"}).content.decode()
+    (tested,) = [attributes(field)["value"] for field in elements(page, "input")]
+    console.post("/instances/new/", {**values, "tested": tested})
+    assert Instance.objects.get().healthy is False
+    console.post("/instances/gz/edit/", {**values, "tested": tested, "url": "127.0.0.1:2"})
+    assert Instance.objects.get().healthy is None
+    console.post("/instances/gz/edit/", {**values, "tested": f"{tested}x"})
+    assert Instance.objects.get().healthy is None
+
+
 def test_connection_test_refuses_a_wrong_password_plainly(console, values, start_registry):
     registry = start_registry(htpasswd=htpasswd("robot", SECRET))
     typed = {**values, "url": registry.url, "username": "robot", "password": "wrong-password"}
@@ -208,6 +236,39 @@ def test_a_refused_form_replaces_the_form_when_tested_in_place(console, values):
     answer = console.post("/instances/test/", {**values, "name": ""}, headers={"HX-Request": "true"})
     assert (answer.status_code, answer.headers["HX-Retarget"]) == (422, "#instance-form")
     assert not texts(answer.content.decode(), "h1")
+    headline = texts(answer.content.decode(), "strong")[0]
+    assert headline == "The connection was not tested. Correct the marked fields first:"
+    answer = console.post("/instances/new/", {**values, "name": ""})
+    assert "Not saved. Correct the marked fields:" in texts(answer.content.decode(), "strong")
+
+
+def is_open(page: str) -> bool:
+    (folded,) = [attributes(one) for one in elements(page, "details") if attributes(one).get("class") == "more"]
+    return "open" in folded
+
+
+@pytest.mark.parametrize(
+    ("typed", "opened"),
+    [({"name": ""}, False), ({"url": "ftp://x"}, False), ({"url": "http://x.example"}, True), ({"proxy": "x"}, True)],
+)
+def test_a_folded_part_of_the_form_opens_when_something_is_to_be_mended_there(console, values, typed, opened):
+    usual = {"read_timeout": "60", "connect_timeout": "10", "max_connections": "64"}
+    assert is_open(console.post("/instances/new/", {**values, **usual, **typed}).content.decode()) is opened
+
+
+def test_it_opens_for_another_way_that_the_stored_password_would_take(console, values):
+    usual = {"read_timeout": "60", "connect_timeout": "10", "max_connections": "64", "username": "robot"}
+    way = {"url": "http://x.example", "allow_plain_http": "on"}
+    console.post("/instances/new/", {**values, **usual, **way, "password": SECRET})
+    page = console.post("/instances/gz/edit/", {**values, **usual, "url": "https://x.example"}).content.decode()
+    assert "Allow plain HTTP" in words(by_id(page, "id_password_error")) and is_open(page)
+
+
+def test_the_address_of_another_instance_is_saved_with_a_warning_that_names_it(console, values, source):
+    elsewhere = {**values, "name": "y", "url": "127.0.0.1:2"}
+    answers = [console.post("/instances/new/", typed, follow=True) for typed in (values, elsewhere)]
+    warned = ["has the same address as prod-gz (ap-guangzhou)." in answer.content.decode() for answer in answers]
+    assert warned == [True, False] and Instance.objects.count() == 3
 
 
 def test_deleting_asks_first(console, source):
@@ -225,7 +286,9 @@ def test_deleting_an_instance_that_rules_use_is_refused_with_their_names(console
     assert (asked.status_code, done.status_code) == (200, 422)
     for answer in (asked, done):
         page = answer.content.decode()
-        assert "prod-gz/web" in page and "cannot be deleted" in texts(page, "h1")[0]
+        links = {words(link): attributes(link)["href"] for link in elements(page, "a")}
+        assert links["prod-gz/web"] == reverse("rule", args=["prod-gz", "web"])
+        assert "cannot be deleted" in texts(page, "h1")[0]
         assert "Delete instance" not in texts(page, "button")
     assert Instance.objects.count() == 2 and SyncRule.objects.exists()
 
@@ -235,7 +298,7 @@ def test_so_is_it_in_the_dialog_and_of_many_rules_the_first_are_named(console, r
         SyncRule.objects.create(name=f"many-{number:02}", source=rule.source, source_namespace="a", target=rule.target)
     dialog = console.get("/instances/prod-eu/delete/", headers={"HX-Request": "true"}).content.decode()
     assert texts(dialog, "h2") == ["prod-eu (Frankfurt) cannot be deleted"]
-    assert "prod-gz/many-19 and more" in dialog and "many-20" not in dialog
+    assert texts(dialog, "li")[-2:] == ["prod-gz/many-19", "and more"]
 
 
 TCR = {"kind": "tcr", "api_key_id": "AKID", "api_key": SECRET, "api_region": "ap-guangzhou", "registry_id": "tcr-1"}

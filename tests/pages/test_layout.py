@@ -1,9 +1,13 @@
 """What stands around every page: how many rules are failing, and messages of what was done."""
 
 from collections import Counter
+from typing import Any
 
+import pytest
 from django.core.cache import cache
+from django.core.wsgi import get_wsgi_application
 from django.db import connection
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from tests.pages.html import attributes, by_id, elements, texts, words
@@ -16,6 +20,22 @@ POLL = {"HX-Request": "true", "HX-Target": "rules"}
 def poll(console, page: str):
     live = next(attributes(part) for part in elements(page, "div") if "data-live" in attributes(part))
     return console.get(live["hx-get"], headers=POLL)
+
+
+@pytest.mark.parametrize("path", ["/login/", "/nowhere/", "/healthz", "/favicon.ico"])
+def test_an_answer_to_head_is_that_to_get_without_the_body(path, client, db):
+    """As servers see it, not the test client, which leaves bodies away itself."""
+
+    def answer(method: str) -> tuple[str, str | None, bytes]:
+        began: list[Any] = []
+        request = RequestFactory().generic(method, path)
+        application: Any = get_wsgi_application()
+        body = b"".join(application(request.environ, lambda *started: began.extend(started)))
+        return began[0], dict(began[1]).get("Content-Length"), body
+
+    status, length, body = answer("GET")
+    assert length == str(len(body))
+    assert answer("HEAD") == (status, length, b"")
 
 
 def test_failing_rules_are_counted_beside_them_in_the_navigation(console, rule):

@@ -197,7 +197,7 @@ def test_without_script_only_what_matters_for_the_preview_is_marked(console, lis
 
 
 def test_it_listens_to_the_fields_that_count(console, listed_source):
-    page = console.get("/i/prod-gz/new-rule/").content.decode()
+    page = console.get("/i/prod-gz/new-rule/?list=on").content.decode()
     trigger = attributes(by_id(page, "preview"))["hx-trigger"]
     assert trigger == "load, input delay:400ms from:.previewed-typed, change delay:400ms from:.previewed-chosen"
     fields = [attributes(one) for tag in ("input", "select", "textarea") for one in elements(page, tag)]

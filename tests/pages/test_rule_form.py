@@ -6,8 +6,10 @@ from sync.models import Instance, SyncRule, SyncTask
 from sync.oci.client import Client as RegistryClient
 from sync.oci.client import Endpoint
 from sync.services import configure
+from tests.fakes.registry import Answer, FakeRegistry
 from tests.oci.artifacts import push_image
 from tests.pages.html import attributes, by_id, elements, texts, words
+from tests.pages.test_tasks import HTMX
 
 NEW = "/i/prod-gz/new-rule/"
 
@@ -163,13 +165,37 @@ def test_the_source_itself_may_be_the_target_with_another_namespace_only(console
 
 
 def test_namespaces_are_chosen_from_the_list_of_the_source(console, listed_source, values):
-    select = by_id(console.get(NEW).content.decode(), "id_source_namespace")
+    page = console.get(NEW).content.decode()
+    (later,) = [attributes(part) for part in elements(page, "p") if attributes(part).get("hx-trigger") == "load"]
+    assert (by_id(page, "id_source_namespace").name, later["hx-target"]) == ("input", "#namespace")
+    typed = {"source_namespace": "prod", "editing": ""}
+    select = by_id(console.get(later["hx-get"], typed, headers=HTMX).content.decode(), "id_source_namespace")
+    assert [words(option) for option in select.children if "selected" in attributes(option)] == ["prod"]
     assert [words(option) for option in select.children] == ["Choose a namespace", "top level", "charts", "prod"]
     for refused in ("", "*", "elsewhere"):
         answer = console.post(NEW, {**values, "source_namespace": refused})
         assert answer.status_code == 422 and words(by_id(answer.content.decode(), "id_source_namespace_error"))
     console.post(NEW, {**values, "source_namespace": "/"})
     assert SyncRule.objects.get().source_namespace == "/"
+
+
+def test_no_form_waits_for_a_registry(console, source, target, values):
+    """One that hangs would be waited for by whoever opens the form or saves it."""
+    with FakeRegistry() as registry:
+        registry.script("GET", "/v2/", Answer(wait=True))
+        Instance.objects.filter(pk=source.pk).update(url=registry.url)
+        page = console.get(NEW).content.decode()
+        assert "Asking for its namespaces…" in page
+        assert console.post(NEW, {**values, "name": ""}).status_code == 422
+        assert console.post(NEW, values).status_code == 302
+        assert console.get("/i/prod-gz/rules/web/edit/").status_code == 200
+        assert not registry.requests
+    assert SyncRule.objects.get().source_namespace == "prod"
+
+
+def test_a_list_that_comes_later_does_not_take_away_what_is_wrong(console, source, values):
+    page = console.post(NEW, {**values, "source_namespace": "*"}).content.decode()
+    assert words(by_id(page, "id_source_namespace_error")) and "Asking for its namespaces" not in page
 
 
 def test_the_present_namespace_of_a_rule_stays_possible(console, listed_source, target, values):
@@ -179,7 +205,9 @@ def test_the_present_namespace_of_a_rule_stays_possible(console, listed_source, 
 
 
 def test_a_source_that_lists_nothing_says_so_and_lets_one_type(console, source, values):
-    page = console.get(NEW).content.decode()
+    listing = console.get("/i/prod-gz/new-rule/namespaces/")
+    assert listing.headers["Location"] == f"{NEW}?list=on", "what who has no script is offered"
+    page = console.get(listing.headers["Location"]).content.decode()
     assert by_id(page, "id_source_namespace").name == "input"
     assert "refused" in words(by_id(page, "id_source_namespace_helptext"))
     console.post(NEW, values)

@@ -242,3 +242,9 @@ def test_how_late_pushes_are_stands_on_the_rule(console, rule):
     assert "0.8 s" in shown
     assert "95 % within 1 min 15 s, worst 1 min 15 s" in shown
     assert "Oldest push on its way: told" in shown
+
+
+def test_the_list_tells_of_a_target_that_has_a_problem(console, rule):
+    Instance.objects.filter(pk=rule.target.pk).update(healthy=False, health_reason="Refused.")
+    page = console.get(reverse("rules", args=["prod-gz"])).content.decode()
+    assert "prod-eu (Frankfurt) Problem prod" in [words(cell) for cell in elements(page, "td")]

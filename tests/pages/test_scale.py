@@ -1,6 +1,7 @@
 """Pages ask the database a dozen times at most, however many rows there are."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -10,11 +11,15 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
-from sync.models import Instance, LogLine, SyncRule, SyncTask, TaskRepository, TaskResource
+from sync.models import Instance, LogLine, Status, SyncRule, SyncTask, TaskPart, TaskRepository, TaskResource
+from sync.oci.errors import OciError
+from sync.services import configure, outages
 from tests.fakes.lists import HELD, ListingRegistry
 from tests.fakes.registry import Answer
-from tests.pages.test_tasks import HTMX, make_repository, make_task
+from tests.pages.test_rules import RULES
+from tests.pages.test_tasks import HTMX, LOGS, live, make_repository, make_task
 
 MOST_QUERIES = 12
 
@@ -50,7 +55,7 @@ def urls(rule: SyncRule, listed: None) -> dict[str, str]:
         "instance-delete": reverse("instance-delete", args=names[:1]),
         "hook-secret": reverse("hook-secret", args=names[:1]),
         "where": reverse("where"),
-        "where, found": reverse("where", query={"ref": "prod/r1:v1"}),
+        "where, found": reverse("where", query={"ref": "prod/r1:v1", "now": "on"}),
         "preferences": reverse("preferences"),
         "rules": rules,
         "rules, filtered": f"{rules}?q=w&state=enabled&target=prod-eu",
@@ -112,6 +117,90 @@ def test_no_page_asks_more_with_more_rows(console, rule, urls):
     assert {name: count for name, count in many.items() if count > MOST_QUERIES} == {}
     # One more where a count is needed as not all rows are shown.
     assert {name: (few[name], many[name]) for name in few if many[name] > few[name] + 1} == {}
+
+
+def polled(console: Client, url: str, part: str) -> tuple[int, int]:
+    """The status of the poll that the page would make, and how many queries it takes besides session and user."""
+    poll = live(console.get(url).content.decode(), part)["hx-get"]
+    with CaptureQueriesContext(connection) as queries:
+        answer = console.get(poll, headers={**HTMX, "HX-Target": part})
+    return answer.status_code, len(queries) - 2
+
+
+def test_a_poll_of_what_is_at_rest_asks_hardly_anything(console, rule):
+    make_task(rule, "partial", planned=3, failed=1)
+    waiting = make_task(SyncRule.objects.create(name="api", source=rule.target, target=rule.source), "waiting")
+    TaskPart.objects.create(task=waiting)
+    task = reverse("task", args=["prod-eu", waiting.pk])
+    parts = {"rules": RULES, "logs": LOGS, "progress": task, "repositories": task}
+    assert {part: polled(console, url, part) for part, url in parts.items()} == dict.fromkeys(parts, (204, 2))
+
+
+def a_webhook(rule: SyncRule) -> None:
+    SyncRule.objects.update(webhook_url="https://hooks.example/")
+
+
+def a_delivery(rule: SyncRule) -> None:
+    rule.announcements.create(task=rule.tasks.earliest("pk"), url="https://hooks.example/", status="failed")
+
+
+def an_answer_to_it(rule: SyncRule) -> None:
+    rule.announcements.update(status="delivered", http_status=200)
+
+
+def a_push_that_waits_behind(rule: SyncRule) -> None:
+    older = rule.tasks.earliest("pk")
+    SyncTask.objects.filter(pk=older.pk).update(status="synchronizing", trigger="push", notified_at=timezone.now())
+
+
+CHANGES: dict[str, list[Callable[[SyncRule], object]]] = {
+    "rules": [
+        lambda rule: configure.switch_rule(rule, False),
+        lambda rule: SyncRule.objects.update(name="site"),
+        lambda rule: SyncRule.objects.update(lag_median=3.0, lag_p95=4.0, lag_worst=5.0),
+        lambda rule: SyncRule.objects.create(name="new", source=rule.source, target=rule.target),
+        lambda rule: Instance.objects.filter(pk=rule.target.pk).update(region="Lyon"),
+        lambda rule: outages.note_health(rule.target, "Refused."),
+        lambda rule: outages.went_down(rule.target, OciError("It is away.")),
+        lambda rule: SyncTask.objects.update(created_at=timezone.now() - timedelta(minutes=3)),
+        a_push_that_waits_behind,
+        lambda rule: rule.tasks.earliest("pk").close(Status.PARTIAL),
+        lambda rule: make_task(rule, "waiting"),
+        lambda rule: rule.tasks.latest("pk").start(),
+        lambda rule: rule.tasks.filter(status="synchronizing").update(planned=3, copied=1),
+        lambda rule: rule.tasks.filter(status="synchronizing").update(status="failed"),
+        lambda rule: rule.tasks.latest("pk").delete(),
+        lambda rule: SyncRule.objects.filter(name="new").delete(),
+    ],
+    "logs": [
+        a_webhook,
+        a_delivery,
+        an_answer_to_it,
+        lambda rule: rule.announcements.update(created_at=timezone.now() - timedelta(hours=3)),
+        lambda rule: make_task(rule, "waiting"),
+        lambda rule: rule.tasks.latest("pk").start(),
+        lambda rule: rule.tasks.filter(status="synchronizing").update(planned=3, copied=1),
+        lambda rule: rule.tasks.filter(status="synchronizing").update(status="failed", reason="Refused."),
+        lambda rule: rule.tasks.latest("pk").delete(),
+    ],
+}
+
+
+@pytest.mark.parametrize(("part", "url"), [("rules", RULES), ("logs", LOGS)])
+def test_every_change_that_is_shown_comes_with_the_next_poll(part, url, console, rule):
+    for _ in range(2):
+        make_task(rule, "partial", planned=3, failed=1)
+    known = live(console.get(url).content.decode(), part)["hx-get"]
+    for number, change in enumerate(CHANGES[part]):
+        assert console.get(known, headers=HTMX).status_code == 204, number
+        change(rule)
+        rule.refresh_from_db(fields=["enabled"])
+        cache.clear()
+        answer = console.get(known, headers=HTMX)
+        assert answer.status_code == 200, number
+        known = live(answer.content.decode(), part)["hx-get"]
+        if 'class="new"' in answer.content.decode():
+            known = live(console.get(known, headers=HTMX).content.decode(), part)["hx-get"]
 
 
 def test_no_page_counts_a_table_or_leaves_rows_out_by_number(console, rule, urls):

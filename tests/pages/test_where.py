@@ -6,6 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from sync.models import Delivery, Instance, SyncRule
+from tests.fakes.registry import Answer, FakeRegistry
 from tests.pages.html import attributes, by_id, elements, texts, words
 from tests.pages.test_tasks import HTMX, make_repository, make_task
 
@@ -25,13 +26,29 @@ def failed(rule: SyncRule) -> SyncRule:
 
 
 def looked_up(client: Client, ref: str = NAME, url: str = WHERE) -> str:
-    return client.get(url, {"ref": ref}).content.decode()
+    """The whole page with the answer, as who has no script asks for it."""
+    return client.get(url, {"ref": ref, "now": "on"}).content.decode()
 
 
 def test_before_anything_is_typed_the_page_says_what_it_is_for(console, rule):
     page = console.get(WHERE).content.decode()
     assert "Every instance is asked whether it has the image or chart" in words(by_id(page, "answer"))
     assert "autofocus" in attributes(by_id(page, "ref"))
+
+
+def test_the_page_is_there_before_the_instances_have_answered(console, rule):
+    with FakeRegistry() as registry:
+        registry.script("HEAD", "/v2/", Answer(wait=True))
+        registry.script("GET", "/v2/", Answer(wait=True))
+        Instance.objects.update(url=registry.url)
+        page = console.get(WHERE, {"ref": NAME}).content.decode()
+        assert not registry.requests
+    assert words(by_id(page, "answer")) == f"{NAME} Asking the instances… Show the answer"
+    (part,) = [attributes(part) for part in elements(page, "div") if attributes(part).get("hx-trigger") == "load"]
+    assert part["hx-get"] == f"{WHERE}?ref=prod/web%3A1.2.3"
+    assert "Which instances have prod/web:1.2.3" in console.get(part["hx-get"], headers=HTMX).content.decode()
+    (now,) = [attributes(link)["href"] for link in elements(page, "a") if words(link) == "Show the answer"]
+    assert "Which instances have prod/web:1.2.3" in console.get(now).content.decode()
 
 
 def test_every_page_has_the_field_and_the_menu_the_page(console, rule):
@@ -53,6 +70,15 @@ def test_why_something_is_not_in_frankfurt(console, failed):
     links = {attributes(link)["href"] for link in elements(page, "a")}
     task = failed.tasks.get()
     assert {reverse("rule", args=["prod-gz", "web"]), reverse("task", args=["prod-gz", task.pk])} <= links
+
+
+def test_what_an_instance_has_under_several_names_stands_together(console, rule):
+    sides = {"source": rule.source, "source_namespace": "prod", "target": rule.target}
+    for name in ("mirror", "backup"):
+        SyncRule.objects.create(name=name, target_namespace=name, **sides)
+    spans = [(words(head), attributes(head).get("rowspan")) for head in elements(looked_up(console), "th")]
+    heads = {name: span for name, span in spans if span}
+    assert heads == {"prod-eu Frankfurt": "2", "prod-gz ap-guangzhou": "1"}
 
 
 def test_the_part_that_leaves_it_out_leads_to_the_configuration(console, rule):

@@ -5,7 +5,7 @@ from cryptography.fernet import Fernet
 
 from demo.registries import TlsIdentity
 from sync.models import Instance, Status
-from sync.services import connect
+from sync.services import connect, trial
 from tests.fakes.registry import Answer
 from tests.replication.support import push, some_image
 from tests.services.support import make_instance, run
@@ -19,11 +19,11 @@ OPEN = ALL_GOOD | {"Credential accepted": None}
 
 
 def found(instance: Instance) -> dict[str, bool | None]:
-    return {finding.what: finding.ok for finding in connect.test_connection(instance)}
+    return {finding.what: finding.ok for finding in trial.test_connection(instance)}
 
 
 def last(instance: Instance) -> str:
-    finding = connect.test_connection(instance)[-1]
+    finding = trial.test_connection(instance)[-1]
     return f"{finding.detail} {finding.hint}"
 
 
@@ -102,7 +102,7 @@ def test_no_catalog_and_no_right_to_push_are_no_failures(db, source):
         relay.script("GET", "/v2/_catalog", Answer(405))
         relay.script("POST", "/v2/", Answer(403))
         instance = make_instance("eu", relay.url)
-        findings = connect.test_connection(instance)
+        findings = trial.test_connection(instance)
     assert [finding.ok for finding in findings] == [True, None, None, None]
     assert "name their repositories exactly" in findings[2].hint
     instance.refresh_from_db()
@@ -137,7 +137,7 @@ def test_a_catalog_that_takes_too_long_is_given_up_with_a_sentence_and_not_asked
         asked = len(relay.received("GET", "/v2/_catalog"))
         assert asked and connect.namespaces(instance).problem == told
         assert len(relay.received("GET", "/v2/_catalog")) == asked
-        assert told in [finding.detail for finding in connect.test_connection(instance)]
+        assert told in [finding.detail for finding in trial.test_connection(instance)]
         relay.script("GET", "/v2/_catalog", Answer(body=b'{"repositories": ["team/web"]}'))
         assert connect.namespaces(instance, refresh=True).names == ["team"]
 

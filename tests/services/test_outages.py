@@ -10,8 +10,8 @@ from demo.registries import free_port
 from sync.models import Instance, LogLine, Status, SyncTask, TaskPart, TaskResource
 from sync.services import outages
 from sync.services.configure import save_instance
-from sync.services.connect import test_connection as try_connection
 from sync.services.execute import run_slice
+from sync.services.trial import test_connection as try_connection
 from sync.services.trigger import stop_task
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.replication.support import push, some_image
@@ -238,9 +238,41 @@ def test_a_task_that_works_tells_the_health_of_its_instances(before, rule, names
     assert set(Instance.objects.values_list("checked_at", flat=True)) == {told}
 
 
+PAGE_OF_HTML = Answer(404, {"Content-Type": "text/html"}, b"<html>")
+
+
+@pytest.mark.parametrize(
+    ("side", "path", "answer"),
+    [("source", "/v2/", PAGE_OF_HTML), ("target", "/v2/", PAGE_OF_HTML), ("source", "/v2/_catalog", Answer(403))],
+)
+def test_what_a_task_meets_at_the_instance_as_a_whole_is_its_health(side, path, answer, rule, namespace, source):
+    push(source, f"{namespace}/web", "v1", some_image())
+    instance = getattr(rule, side)
+    with Relay(source) as relay:
+        relay.script("GET", path, answer)
+        address = instance.url
+        reached_at(instance, relay.url)
+        time_passes(instance, minutes=5)
+        task = open_here(rule)
+        work(task)
+    assert task.status == Status.FAILED
+    instance.refresh_from_db()
+    assert instance.down_since is None, "it is not waited for, and not told as away"
+    assert (instance.healthy, instance.health_reason in task.reason) == (False, True)
+    assert instance.health_reason.startswith(f"{side.capitalize()} {instance.name}: ") and instance.checked_at
+    reached_at(instance, address)
+    work(open_here(rule))
+    instance.refresh_from_db()
+    assert (instance.healthy, instance.health_reason) == (True, "")
+
+
 def test_what_was_found_before_an_instance_was_changed_says_nothing_any_more(rule):
     Instance.objects.filter(pk=rule.target.pk).update(healthy=False, health_reason="Refused.", latency_ms=3)
     rule.target.refresh_from_db()
+    rule.target.region = "mars"
+    save_instance(rule.target, None)
+    assert Instance.objects.filter(pk=rule.target.pk, healthy=False).exists(), "it is reached as before"
+    rule.target.url = nobody_there()
     save_instance(rule.target, None)
     rule.target.refresh_from_db()
     assert (rule.target.healthy, rule.target.health_reason, rule.target.checked_at) == (None, "", None)

@@ -16,7 +16,7 @@ from sync.services.locate.routes import Leg, Place, Route, Way, legs_through
 from sync.services.locate.verdict import Reason, Verdict, judge
 from sync.services.locate.wanted import Wanted, read
 
-__all__ = ["Answer", "InvalidReference", "RuleAnswer", "Sighting", "State", "Verdict", "find"]
+__all__ = ["Answer", "InvalidReference", "RuleAnswer", "Sighting", "State", "Verdict", "find", "wanted_by"]
 
 MOST_PLACES = 200
 MOST_RULES = 50
@@ -97,6 +97,11 @@ class Answer:
 
     def _in(self, *states: State) -> set[int]:
         return {one.place.instance.pk for one in self.sightings if one.seen.state in states}
+
+
+def wanted_by(text: str, instances: Iterable[Instance]) -> Wanted:
+    """What is looked for; nobody is asked yet. Raises InvalidReference, a sentence for whoever typed it."""
+    return read(text, list(instances))
 
 
 def find(text: str, instances: Iterable[Instance], seconds: float = asking.SECONDS) -> Answer:
