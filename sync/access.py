@@ -9,9 +9,9 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 
 from sync.models import Instance, SyncRule, SyncTask
-from sync.services.grants import Right, Somebody, instances_with, is_platform_administrator, rights_on
+from sync.services.grants import Right, Somebody, all_rights, instances_with, is_platform_administrator, rights_on
 
-__all__ = ["Right", "is_platform_administrator", "rights_on"]
+__all__ = ["Right", "all_rights", "is_platform_administrator", "rights_on"]
 
 
 def require_platform_administrator(user: Somebody) -> None:
@@ -37,6 +37,12 @@ def require(user: Somebody, instance: Instance, right: Right) -> None:
     """Raises PermissionDenied."""
     if right not in rights_on(user, instance):
         raise PermissionDenied(f"This needs the role {right.role} on {instance.name}.")
+
+
+def require_sight_of_target(user: Somebody, rule: SyncRule) -> None:
+    """Raises PermissionDenied to who neither sees the target nor may have rules write to it."""
+    if not rights_on(user, rule.target) & {Right.VIEW, Right.RECEIVE}:
+        raise PermissionDenied(f"This shows what {rule.target.name} holds: it needs a role there, Viewer or Receive.")
 
 
 def get_instance_or_404(user: Somebody, name: str, right: Right = Right.VIEW) -> Instance:
