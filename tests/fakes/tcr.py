@@ -37,20 +37,13 @@ class FakeTcr:
     """`url`: the registry; `api`: the management API. namespaces: whether each is public. asked: how often, by action.
 
     refuse(): errors that the next calls of an action get. meeting: where calls of an action wait for each other.
-    first_page: how pages of namespaces are counted. page: the most that a page holds.
+    before: what happens before they are looked at. first_page: how pages of namespaces are counted. page: the most that
+    a page holds. short_names: repositories are listed without their namespace. totals: what TotalCount says, by list.
     """
 
     def __init__(self, behind: str) -> None:
-        self.namespaces: dict[str, bool] = {}
-        self.asked: Counter[str] = Counter()
-        self.bodies: list[dict[str, Any]] = []
-        self.meeting: dict[str, threading.Barrier] = {}
-        self.first_page = 1
-        self.page = LARGEST_PAGE
-        self.totals: dict[str, int] = {}
         self._behind = behind
-        self._refusals: dict[str, deque[tuple[str, str]]] = {}
-        self._always: dict[str, tuple[str, str]] = {}
+        self.forget()
         self._numbers = count(1)
         self._lock = threading.Lock()
         self.management = FakeRegistry()
@@ -58,6 +51,19 @@ class FakeTcr:
         self.data = Relay(behind)
         for method in WRITES:
             self.data.script(method, "/v2/", self._push)
+
+    def forget(self) -> None:
+        """As at the beginning; what the registry behind has stays."""
+        self.namespaces: dict[str, bool] = {}
+        self.asked: Counter[str] = Counter()
+        self.meeting: dict[str, threading.Barrier] = {}
+        self.before: dict[str, Callable[[], object]] = {}
+        self.first_page = 1
+        self.page = LARGEST_PAGE
+        self.short_names = False
+        self.totals: dict[str, int] = {}
+        self._refusals: dict[str, deque[tuple[str, str]]] = {}
+        self._always: dict[str, tuple[str, str]] = {}
 
     @property
     def url(self) -> str:
@@ -104,9 +110,10 @@ class FakeTcr:
     def _act(self, action: str, request: Received) -> dict[str, Any]:
         check_signature(request)
         asked = json.loads(request.body)
-        self.bodies.append(asked)
         if action in self.meeting:
             self.meeting[action].wait(10)
+        if action in self.before:
+            self.before[action]()
         refusals = self._refusals.get(action)
         if refusals or action in self._always:
             raise Refused(*(refusals.popleft() if refusals else self._always[action]))
@@ -144,7 +151,7 @@ class FakeTcr:
             raise Refused("ResourceNotFound.ErrNoNamespace", "no such namespace")
         names = requests.get(f"{self._behind}/v2/_catalog?n=1000", timeout=10).json()["repositories"]
         listed = [
-            {"Name": name, "Namespace": space, "Public": self.namespaces[space]}
+            {"Name": name[self.short_names and len(space) + 1 :], "Namespace": space, "Public": self.namespaces[space]}
             for name in names if (space := name.partition("/")[0]) in self.namespaces and wanted in (None, space)
         ]  # fmt: skip
         return self._page("RepositoryList", listed, asked)
