@@ -33,10 +33,10 @@ class TcrStage:
         self._stack.close()
 
     def open(self, side: str = "", **options: Any) -> Registry:
-        """management: fields that are to be others; None for an instance without a SecretId."""
+        """management, endpoint: fields that are to be others; no management for an instance without a SecretId."""
         changed = options.pop("management", {})
         management = None if changed is None else Management(**{**MANAGEMENT, "address": self.fake.api, **changed})
-        endpoint = Endpoint(self.fake.url, name="guangzhou", **options.pop("endpoint", {}))
+        endpoint = Endpoint(options.pop("url", self.fake.url), name="guangzhou", **options.pop("endpoint", {}))
         registry = open_registry("tcr", endpoint, Credential("robot", "token"), management, side=side, **options)
         self._stack.callback(registry.client.close)
         return registry
