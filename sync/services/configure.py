@@ -19,11 +19,14 @@ class InUse(Exception):
     """The instance cannot be deleted; the message names what uses it."""
 
 
-def save_instance(instance: Instance, password: str | None) -> None:
-    """`password`: None leaves the stored one as it is, blank removes it."""
+def save_instance(instance: Instance, password: str | None, api_key: str | None = None) -> None:
+    """`password`, `api_key`: None leaves the stored one as it is, blank removes it."""
     if password is not None:
         instance.password = password
         instance.password_set_at = timezone.now() if password else None
+    if api_key is not None:
+        instance.api_key = api_key
+        instance.api_key_set_at = timezone.now() if api_key else None
     instance.next_poll_at = None
     instance.checked_at, instance.healthy, instance.health_reason, instance.latency_ms = None, None, "", None
     moved = Instance.objects.filter(pk=instance.pk).exclude(url=instance.url).exists()
