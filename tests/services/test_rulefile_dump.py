@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 
 from sync.models import Instance, SyncRule
 from sync.services.rulefile import RuleFileError, UnknownInstance, dump_rules, load_rules
-from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field, secret_variable
+from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field
 from tests.services.support import make_instance, make_rule
 from tests.support import self_signed
 
@@ -294,14 +294,6 @@ def test_a_variable_that_is_not_set_is_a_fault_where_no_secret_is_stored(column,
         load_rules(text)
 
 
-def test_the_key_of_an_api_from_a_file(everything, tmp_path):
-    path = tmp_path / "key"
-    path.write_text("from a file\n")
-    load_rules(re.sub(r"api_key_env: .*", f"api_key_file: {path}", dump_rules()))
-    frankfurt = Instance.objects.get(name="frankfurt")
-    assert (frankfurt.password, frankfurt.api_key) == ("hunter2", "from a file")
-
-
 def test_a_webhook_without_a_secret_is_a_fault(everything, monkeypatch):
     text = dump_rules()
     monkeypatch.setenv(WEBHOOK_VARIABLE, "")
@@ -350,23 +342,6 @@ rules:
     assert "guangzhou/there → frankfurt/back → guangzhou/there" in warning
     assert load_rules(back).warnings == report.warnings
     assert load_rules(back).warnings == []
-
-
-def test_no_two_rules_share_a_variable():
-    names = ["a", "a-b", "a.b", "a_b", "a-", "a--", "a.rule.b", "a-rule-b", "rule"]
-    rules = [SyncRule(name=name, source=Instance(name=source)) for name in names for source in names]
-    variables = {secret_variable(rule) for rule in rules}
-    assert len(variables) == len(rules)
-    assert all(re.fullmatch(r"TCRCONSOLE_WEBHOOK_[A-Za-z0-9_]+", variable) for variable in variables)
-
-
-def test_no_two_instances_share_a_variable():
-    names = ["a-b", "a.b", "a_b", "a--b", "a__b", "a..b", "a-.b", "a.-b", "a_.b", "a-dot-b", "a_dot_b", "a-low-b", "ab"]
-    variables = {secret_variable(Instance(name=name)) for name in names}
-    assert len(variables) == len(names)
-    assert all(re.fullmatch(r"TCRCONSOLE_PASSWORD_[A-Za-z0-9_]+", variable) for variable in variables)
-    assert secret_variable(Instance(name="prod-eu2")) == "TCRCONSOLE_PASSWORD_PROD_EU2"
-    assert secret_variable(Instance(name="prod-eu2"), of_api=True) == "TCRCONSOLE_API_KEY_PROD_EU2"
 
 
 @pytest.mark.parametrize(
