@@ -132,7 +132,9 @@ class Tcr(PlainRegistry):
         except (Denied, Unauthorized):
             self._lists_images = False
             return None
-        except NotFound:
+        except NotFound as error:
+            # Without a sub-code it is the instance that is not found: so it stays.
+            self._lists_images = "." in error.code
             return None
         listed = [one for one in listed if one.tag]
         return listed if pages.whole and all(is_digest(one.digest) for one in listed) else None

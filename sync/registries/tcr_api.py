@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from sync.oci.client import Client
 from sync.oci.errors import OciError, PlainHttpRefused, ProtocolViolation, Unreachable
+from sync.oci.pool import POLL_INTERVAL
 from sync.oci.reference import InvalidReference, is_loopback, normalize_address
 from sync.oci.transport import always
 from sync.registries.base import Management
@@ -20,6 +22,8 @@ from sync.registries.tcr_errors import error_of
 ADDRESS = "tcr.tencentcloudapi.com"
 # The largest that is documented (DescribeRepositories).
 PAGE_SIZE = 100
+# The SDK keeps ten connections. With the limits of the API, 100 requests a second, more would gain nothing.
+CALLS_AT_ONCE = 8
 
 Parameters = Mapping[str, object]
 
@@ -31,6 +35,7 @@ class ManagementApi:
         self._client = client
         self._management = management
         self._lock = threading.Lock()
+        self._room = threading.BoundedSemaphore(min(CALLS_AT_ONCE, client.endpoint.max_connections))
         self._sdk: Any = None
 
     def call(
@@ -42,16 +47,29 @@ class ManagementApi:
         """
         attempt = 1
         while True:
+            problem: OciError
+            with self._turn():
+                check()
+                try:
+                    return self._send(action, parameters)
+                except OciError as failed:
+                    problem = failed
             self._client.check_cancelled()
-            check()
-            try:
-                return self._send(action, parameters)
-            except OciError as problem:
-                self._client.check_cancelled()
-                if not problem.retryable or attempt >= self._client.attempts:
-                    raise problem.located(self._client.side, self._client.endpoint.label, operation) from None
+            if not problem.retryable or attempt >= self._client.attempts:
+                raise problem.located(self._client.side, self._client.endpoint.label, operation)
             self._client.pause(attempt)
             attempt += 1
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Raises Cancelled."""
+        self._client.check_cancelled()
+        while not self._room.acquire(timeout=POLL_INTERVAL):
+            self._client.check_cancelled()
+        try:
+            yield
+        finally:
+            self._room.release()
 
     def _send(self, action: str, parameters: Parameters) -> dict[str, Any]:
         """One attempt. Raises OciError."""
@@ -100,7 +118,10 @@ class ManagementApi:
             proxy=endpoint.proxy or None,
         )
         profile = ClientProfile(httpProfile=http, language="en-US")
-        return TcrClient(Credential(wanted.key_id, wanted.key), wanted.region, profile)
+        sdk = TcrClient(Credential(wanted.key_id, wanted.key), wanted.region, profile)
+        # A ~/.netrc would replace the signature. Proxies of the environment are found by the SDK itself.
+        sdk.request.conn._session.trust_env = False
+        return sdk
 
     def _without_key(self, message: str) -> str:
         return message.replace(self._management.key, "…") if self._management.key else message

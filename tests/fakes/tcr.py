@@ -19,6 +19,7 @@ from itertools import count
 from typing import Any, Self
 
 import requests
+from tencentcloud.tcr.v20190924 import models
 
 from tests.fakes.registry import Answer, FakeRegistry, Received
 from tests.support import Relay
@@ -26,6 +27,7 @@ from tests.support import Relay
 SECRET_ID, SECRET_KEY = "AKIDexample", "the-secret-key-marker"
 REGION, REGISTRY_ID = "ap-guangzhou", "tcr-12345678"
 LARGEST_PAGE = 100
+MODELS = {"NamespaceList": "TcrNamespaceInfo", "RepositoryList": "TcrRepositoryInfo", "ImageInfoList": "TcrImageInfo"}
 WRITES = ("POST", "PUT", "PATCH")
 
 
@@ -102,6 +104,7 @@ class FakeTcr:
         response: dict[str, Any] = {"RequestId": f"request-{next(self._numbers)}"}
         try:
             response |= self._act(action, request)
+            check_shape(f"{action}Response", response)
         except Refused as refused:
             code, message = refused.args
             response["Error"] = {"Code": code, "Message": message}
@@ -110,6 +113,7 @@ class FakeTcr:
     def _act(self, action: str, request: Received) -> dict[str, Any]:
         check_signature(request)
         asked = json.loads(request.body)
+        check_shape(f"{action}Request", asked)
         if action in self.meeting:
             self.meeting[action].wait(10)
         if action in self.before:
@@ -184,9 +188,16 @@ class FakeTcr:
 
     def _page(self, key: str, listed: list[dict[str, Any]], asked: dict[str, Any], first: int = 1) -> dict[str, Any]:
         """Offset is the number of the page; where they are counted from 1, page 0 is the same as page 1."""
+        for entry in listed:
+            check_shape(MODELS[key], entry)
         size = min(int(asked.get("Limit", 20)), self.page)
         start = max(int(asked.get("Offset", first)) - first, 0) * size
         return {key: listed[start : start + size], "TotalCount": self.totals.get(key, len(listed))}
+
+
+def check_shape(model: str, document: dict[str, Any]) -> None:
+    """Raises AssertionError for a field that Tencent's model of it does not have."""
+    assert {f"_{name}" for name in document} <= vars(getattr(models, model)()).keys(), model
 
 
 def check_signature(request: Received) -> None:

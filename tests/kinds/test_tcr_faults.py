@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -151,6 +152,12 @@ def test_the_key_is_in_no_text_of_the_settings():
     assert SECRET_KEY not in repr(Management(**MANAGEMENT))
 
 
+def test_where_the_registry_is_not_found_its_images_are_asked_for_once(stage):
+    registry = stage.open(management={"registry_id": "tcr-other"})
+    assert registry.digests("prod/web") is registry.digests("prod/api") is None
+    assert stage.fake.asked["DescribeImages"] == 1
+
+
 # silence
 
 
@@ -202,6 +209,22 @@ def test_the_proxy_of_the_instance_is_used(stage):
         proxy.script("POST", "http://", Answer(headers=JSON, body=b'{"Response": {"TotalCount": 0}}'))
         assert stage.open(endpoint={"proxy": proxy.url}).namespaces() == {}
         assert proxy.requests[0].target == f"{stage.fake.api}/"
+
+
+def test_credentials_of_the_environment_do_not_replace_the_signature(stage, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("default login someone password hidden\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert stage.open().namespaces() == {}
+
+
+def test_many_threads_share_few_connections(stage):
+    stage.fake.namespaces["prod"] = True
+    before = stage.fake.management.connections
+    registry = stage.open()
+    with ThreadPoolExecutor(24) as pool:
+        list(pool.map(registry.ensure_namespace, ["prod"] * 48))
+    assert stage.fake.asked["DescribeNamespaces"] == 48
+    assert stage.fake.management.connections - before <= 8
 
 
 @pytest.mark.parametrize("address", ["http://tcr.example", "169.254.0.23", "tcr.example/path"])
