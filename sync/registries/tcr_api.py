@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any
 
 from sync.oci.client import Client
-from sync.oci.errors import OciError, PlainHttpRefused, ProtocolViolation, Unreachable
+from sync.oci.errors import OciError, PlainHttpRefused, ProtocolViolation
 from sync.oci.pool import POLL_INTERVAL
 from sync.oci.reference import InvalidReference, is_loopback, normalize_address
 from sync.oci.transport import always
 from sync.registries.base import Management
-from sync.registries.tcr_errors import error_of
+from sync.registries.tcr_errors import ApiUnreachable, error_of
 
 ADDRESS = "tcr.tencentcloudapi.com"
 # The largest that is documented (DescribeRepositories).
@@ -85,7 +85,7 @@ class ManagementApi:
         except TencentCloudSDKException as refused:
             code, message = str(refused.get_code()), _text(refused.get_message())
         except RequestException:
-            raise Unreachable("the answer of the TCR API broke off") from None
+            raise ApiUnreachable("the answer of the TCR API broke off") from None
         except (ValueError, LookupError, TypeError, AttributeError):
             raise ProtocolViolation("what answers is not the TCR API", hint="Compare the API address.") from None
         if code:

@@ -89,6 +89,16 @@ _HINTS = {
 }
 
 
+class ApiUnreachable(Unreachable):
+    """The registry itself may answer all the same: its tasks are not to wait until it is back."""
+
+    hint = "Check the API address, the proxy, and whether it can be reached from here."
+
+    @property
+    def outage(self) -> bool:
+        return False
+
+
 def error_of(code: str, message: str, action: str) -> OciError:
     """The error that a code of the API, or of the SDK, stands for."""
     if code == NETWORK:
@@ -105,10 +115,7 @@ def _unreachable(message: str) -> Unreachable:
             "the certificate of the TCR API does not verify",
             hint="Check the API address, and whether a proxy on the way shows a certificate of its own.",
         )
-    return Unreachable(
-        f"the TCR API does not answer: {scrub(message)}",
-        hint="Check the API address, the proxy, and whether it can be reached from here.",
-    )
+    return ApiUnreachable(f"the TCR API does not answer: {scrub(message)}")
 
 
 def _of(table: Mapping[str, T], code: str) -> T | None:

@@ -22,6 +22,7 @@ from sync.oci.errors import (
     Unreachable,
 )
 from sync.registries import Management
+from sync.registries.tcr_errors import ApiUnreachable
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.fakes.tcr import SECRET_KEY
 from tests.kinds.tcr_stage import MANAGEMENT, TcrStage
@@ -163,21 +164,21 @@ def test_where_the_registry_is_not_found_its_images_are_asked_for_once(stage):
 
 def test_nobody_answers(stage):
     error = error_of(stage, management={"address": "127.0.0.1:1"}, attempts=1)
-    assert type(error) is Unreachable
-    assert error.retryable
+    assert type(error) is ApiUnreachable
+    assert (error.retryable, error.outage) == (True, False)
 
 
 def test_an_answer_that_does_not_come_is_waited_for_as_long_as_the_instance_says(stage):
     with FakeRegistry() as silent:
         silent.script("POST", "/", Answer(wait=True))
         patient = {"read_timeout": 0.2}
-        assert type(error_of(stage, management={"address": silent.url}, endpoint=patient, attempts=1)) is Unreachable
+        assert type(error_of(stage, management={"address": silent.url}, endpoint=patient, attempts=1)) is ApiUnreachable
 
 
 def test_an_answer_that_breaks_off(stage):
     with FakeRegistry() as broken:
         broken.script("POST", "/", Answer(headers=JSON, body=b'{"Response": {}}', cut=5))
-        assert type(error_of(stage, management={"address": broken.url})) is Unreachable
+        assert type(error_of(stage, management={"address": broken.url})) is ApiUnreachable
         assert len(broken.requests) == 4
 
 
