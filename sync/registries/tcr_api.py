@@ -140,7 +140,7 @@ class Pages:
         self._call = partial(api.call, operation, action)
         self._parameters = {**(parameters or {}), "Limit": PAGE_SIZE}
         self._key = key
-        self._seen: set[str] = set()
+        self._seen: set[tuple[object, ...]] = set()
         self.total = 0
 
     @property
@@ -161,10 +161,15 @@ class Pages:
         """Those that did not come before: what is pushed meanwhile moves others to the next page."""
         answer = self._call({**self._parameters, "Offset": page})
         self.total = int(answer.get("TotalCount") or 0)
-        fresh = {repr(sorted(entry.items())): entry for entry in answer.get(self._key) or []}
+        fresh = {_mark(entry): entry for entry in answer.get(self._key) or []}
         fresh = {mark: entry for mark, entry in fresh.items() if mark not in self._seen}
         self._seen.update(fresh)
         return list(fresh.values())
+
+
+def _mark(entry: dict[str, Any]) -> tuple[object, ...]:
+    """What tells it from all others of its list: namespace, repository or tag; of what has no tag the digest."""
+    return entry.get("Namespace"), entry.get("Name"), entry.get("ImageVersion") or entry.get("Digest")
 
 
 def _place(address: str) -> tuple[str, str]:

@@ -175,6 +175,26 @@ def test_tags_come_in_pages_with_digests_and_times(stage, namespace):
     assert stage.fake.asked["DescribeImages"] == 6
 
 
+def test_what_is_pushed_meanwhile_hides_nothing(stage, namespace):
+    """It moves others to the next page, and changes some that came already."""
+    stage.fake.page = 2
+    name = f"{namespace}/web"
+    digests = {f"v{number}": stage.add(name, f"v{number}", str(number)) for number in range(4)}
+
+    def push() -> None:
+        if stage.fake.asked["DescribeImages"] == 2:
+            digests["a"] = stage.add(name, "a", "a")
+            stage.add(name, "v1", "another")
+
+    stage.fake.before["DescribeImages"] = push
+    listed = stage.open().digests(name)
+    assert listed is not None
+    assert {tag: digest for tag, digest in listed.items() if tag != "v1"} == {
+        tag: digest for tag, digest in digests.items() if tag != "v1"
+    }
+    assert "v1" in listed
+
+
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
