@@ -5,6 +5,7 @@ The SDK is loaded at the first call: it takes half a second, which only those pa
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,12 +13,14 @@ from functools import partial
 from typing import Any
 
 from sync.oci.client import Client
-from sync.oci.errors import OciError, PlainHttpRefused, ProtocolViolation
+from sync.oci.errors import OciError, PlainHttpRefused, ProtocolViolation, Unauthorized
 from sync.oci.pool import POLL_INTERVAL
 from sync.oci.reference import InvalidReference, is_loopback, normalize_address
 from sync.oci.transport import always
 from sync.registries.base import Management
 from sync.registries.tcr_errors import ApiUnreachable, error_of
+
+log = logging.getLogger(__name__)
 
 ADDRESS = "tcr.tencentcloudapi.com"
 # The largest that is documented (DescribeRepositories).
@@ -57,6 +60,7 @@ class ManagementApi:
             self._client.check_cancelled()
             if not problem.retryable or attempt >= self._client.attempts:
                 raise problem.located(self._client.side, self._client.endpoint.label, operation)
+            log.info("%s: %s; attempt %d", action, problem.problem, attempt)
             self._client.pause(attempt)
             attempt += 1
 
@@ -76,9 +80,9 @@ class ManagementApi:
         from requests import RequestException
         from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
 
-        document = {"RegistryId": self._management.registry_id, **parameters}
+        sdk, document = self._opened(), {"RegistryId": self._management.registry_id, **parameters}
         try:
-            response = self._opened().call_json(action, document)["Response"]
+            response = sdk.call_json(action, document)["Response"]
             # The SDK itself looks for errors under some content types only.
             refusal = response.get("Error")
             code, message = (refusal["Code"], refusal["Message"]) if refusal else ("", "")
@@ -93,6 +97,7 @@ class ManagementApi:
         return dict(response)
 
     def _opened(self) -> Any:
+        """Raises OciError."""
         with self._lock:
             if self._sdk is None:
                 self._sdk = self._open()
@@ -105,11 +110,7 @@ class ManagementApi:
         from tencentcloud.tcr.v20190924.tcr_client import TcrClient
 
         wanted, endpoint = self._management, self._client.endpoint
-        if not (wanted.region and wanted.registry_id):
-            raise OciError(
-                "the region or the registry ID is missing, which the TCR API asks for",
-                hint="Give this instance both; the TCR console shows the ID with the instance: tcr-xxxxxxxx.",
-            )
+        _check(wanted)
         scheme, host = _place(wanted.address or ADDRESS)
         http = HttpProfile(
             protocol=scheme,
@@ -170,6 +171,20 @@ class Pages:
 def _mark(entry: dict[str, Any]) -> tuple[object, ...]:
     """What tells it from all others of its list: namespace, repository or tag; of what has no tag the digest."""
     return entry.get("Namespace"), entry.get("Name"), entry.get("ImageVersion") or entry.get("Digest")
+
+
+def _check(wanted: Management) -> None:
+    """Raises OciError for what nothing can be asked with."""
+    if not (wanted.region and wanted.registry_id):
+        raise OciError(
+            "the region or the registry ID is missing, which the TCR API asks for",
+            hint="Give this instance both; the TCR console shows the ID with the instance: tcr-xxxxxxxx.",
+        )
+    if not wanted.key or wanted.key != wanted.key.strip() or wanted.key_id != wanted.key_id.strip():
+        raise Unauthorized(
+            "the SecretKey is missing, or stands between spaces",
+            hint="Give this instance SecretId and SecretKey as CAM shows them.",
+        )
 
 
 def _place(address: str) -> tuple[str, str]:
