@@ -145,6 +145,7 @@ class Tcr(PlainRegistry):
             super().delete_tag(repository, tag, check)
             return
         if self._is_shared(self._api, repository, tag):
+            check()
             raise OnlyByDigest
         doing = f"delete {repository}:{tag}"
         self._api.call(doing, "DeleteImage", _place(repository) | {"ImageVersion": tag}, check)

@@ -255,8 +255,10 @@ def test_a_tag_whose_digest_others_have_is_not_deleted(stage, namespace):
     name = f"{namespace}/web"
     digest = stage.add(name, "v1", "a")
     stage.add(name, "latest", "a")
+    checks: list[bool] = []
     with pytest.raises(OnlyByDigest):
-        stage.open().delete_tag(name, "v1", always)
+        stage.open().delete_tag(name, "v1", lambda: checks.append(True))
+    assert checks == [True]
     assert stage.open().digests(name) == {"v1": digest, "latest": digest}
     assert stage.fake.asked["DeleteImage"] == 0
 
