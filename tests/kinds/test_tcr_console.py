@@ -73,9 +73,7 @@ def test_its_namespaces_are_listed(rule, stage):
     assert connect.namespaces(Instance.objects.get(name="guangzhou")).counts == {"empty": 0, "prod": 1}
 
 
-def test_a_person_is_told_soon_that_they_are_not(rule, stage):
+def test_a_person_is_told_soon_which_right_is_missing(rule, stage):
     stage.fake.refuse("DescribeNamespaces", "UnauthorizedOperation", always=True)
-    instance = Instance.objects.get(name="guangzhou")
-    assert "tcr:DescribeNamespaces" in connect.namespaces(instance).problem
-    (listing,) = [one for one in connect.test_connection(instance) if one.what == "Listing allowed"]
-    assert (listing.ok, "UnauthorizedOperation" in listing.detail) == (None, True)
+    assert "tcr:DescribeNamespaces" in connect.namespaces(Instance.objects.get(name="guangzhou")).problem
+    assert stage.fake.asked["DescribeNamespaces"] == 1
