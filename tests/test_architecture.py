@@ -107,6 +107,7 @@ def test_every_room_of_the_application_is_known_here():
         ("redis", {"sync.queue", "sync.shared", "sync.limits.server"}),
         ("urllib3", {"sync.oci.connection"}),
         ("re2", {"sync.replication.pattern"}),
+        ("tencentcloud", {"sync.registries.tcr_api"}),
     ],
 )
 def test_a_library_has_one_door(library, rooms):

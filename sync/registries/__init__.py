@@ -9,9 +9,11 @@ from sync.registries.base import Management, OnlyByDigest, Registry, Resource
 from sync.registries.listing import Listing
 from sync.registries.plain import PlainRegistry
 from sync.registries.presets import Acr, DockerHub, Ecr, GitHub, GitLab, Google, Quay
+from sync.registries.tcr import Tcr
 
 KINDS: dict[str, type[Registry]] = {
     "registry": PlainRegistry,
+    "tcr": Tcr,
     "dockerhub": DockerHub,
     "github": GitHub,
     "gitlab": GitLab,
