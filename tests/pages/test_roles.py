@@ -14,7 +14,7 @@ from sync.services import grants
 from sync.services.grants import Right
 
 OPEN, SIGNED_IN, PLATFORM, GIVERS, STAFF = "open", "signed in", "platform", "who gives access", "staff"
-TOKEN = "a token, or platform"
+TOKEN, SIGHT = "a token, or platform", "a role on the target, too"
 # What a GET needs, and what a POST needs where that is another matter; None: there is no such method.
 NEEDED: dict[str, tuple[str | None, str | None]] = {
     **dict.fromkeys(("login", "healthz", "readyz", "favicon"), (OPEN, None)),
@@ -30,7 +30,7 @@ NEEDED: dict[str, tuple[str | None, str | None]] = {
     **dict.fromkeys(("instance", "instance-namespaces", "rules", "rule"), (Right.VIEW, None)),
     **dict.fromkeys(("task", "task-log", "task-log-text", "task-repository"), (Right.VIEW, None)),
     # It shows what the target holds: see test_a_check_needs_sight_of_the_target.
-    "rule-check": (Right.VIEW, None),
+    "rule-check": (SIGHT, None),
     **dict.fromkeys(("instance-check", "rule-switch", "rule-sync", "task-retry"), (None, Right.OPERATE)),
     "task-stop": (Right.OPERATE, Right.OPERATE),
     "task-removals": (None, Right.MANAGE_RULES),
@@ -94,16 +94,11 @@ def url_of(name: str, things: dict[str, Any], whose: str) -> str:
     of = things[whose]
     if name in ("instance-edit", "instance-delete", "hook"):
         return reverse(name, args=[of["instance"]])
-    for keys in ((), ("pair_id",), ("instance",), ("instance", "name"), ("instance", "task_id")):
-        try:
-            return reverse(name, kwargs={key: of.get(key, things.get(key)) for key in keys})
-        except LookupError:
-            raise
-        except Exception:  # noqa: BLE001 - it has other arguments
-            continue
-    more = "announcement_id" if name == "tell-again" else "repository_id"
-    keys = ("instance", "name", more) if name == "tell-again" else ("instance", "task_id", more)
-    return reverse(name, kwargs={key: of[key] for key in keys})
+    known = {**of, "pair_id": things["pair_id"]}
+    for keys in ARGUMENTS:
+        with suppress(NoReverseMatch, KeyError):
+            return reverse(name, kwargs={key: known[key] for key in keys})
+    raise AssertionError(f"{name} has other arguments than any URL so far: add them to ARGUMENTS")
 
 
 def expected(need: str, role: str, whose: str) -> set[int]:
