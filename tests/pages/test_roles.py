@@ -1,13 +1,14 @@
 """Every URL for every role, on an instance of one's own and on a foreign one. A URL without an entry here fails."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 
 from sync.models import Announcement, Instance, RegionPair, SyncRule, SyncTask, TaskRepository
 from sync.services import grants
