@@ -22,11 +22,11 @@ from tests.fakes.registry import Answer, FakeRegistry, Received
 
 
 class FakeChartMuseum(FakeRegistry):
-    """files: by tenant and file name. depth: so many parts of a path name a tenant."""
+    """files: by tenant and file name. depth: so many parts of a path name a tenant; None: any number (dynamic)."""
 
     def __init__(
         self,
-        depth: int = 0,
+        depth: int | None = 0,
         credential: str = "",
         *,
         allow_force: bool = True,
@@ -72,8 +72,9 @@ class FakeChartMuseum(FakeRegistry):
         parts = path.strip("/").split("/")
         api = parts[0] == "api"
         parts = parts[1:] if api else parts
-        tenant, rest = "/".join(parts[: self._depth]), parts[self._depth :]
-        if len(parts) <= self._depth:
+        depth = _depth_of(request.method, parts) if self._depth is None else self._depth
+        tenant, rest = "/".join(parts[:depth]), parts[depth:]
+        if not rest:
             return _json(404, {"error": "not found"})
         return self._manage(request, tenant, rest, query) if api else self._read(tenant, rest)
 
@@ -133,6 +134,13 @@ def about_chart(package: bytes) -> dict[str, Any]:
         assert found is not None
         about: dict[str, Any] = yaml.safe_load(found)
         return about
+
+
+def _depth_of(method: str, parts: list[str]) -> int:
+    """What stands before index.yaml, charts, charts/<file> or charts/<name>/<version>."""
+    if parts[-1] in ("index.yaml", "charts"):
+        return len(parts) - 1
+    return len(parts) - (3 if method == "DELETE" else 2)
 
 
 def _form(request: Received) -> dict[str, bytes]:
