@@ -20,6 +20,9 @@ TRUE = frozenset({"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "
 FALSE = frozenset({"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"})
 NULL = frozenset({"", "~", "null", "Null", "NULL"})
 
+INFINITE = {f"{sign}.{word}": float(f"{sign}inf") for sign in ("", "+", "-") for word in ("inf", "Inf", "INF")}
+NO_NUMBER = frozenset({".nan", ".NaN", ".NAN"})
+
 _INTEGER = re.compile(r"([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _BASES = {"x": 16, "b": 2, "o": 8}
@@ -39,6 +42,10 @@ def resolved(text: str) -> Any:
         return None
     if text in TRUE or text in FALSE:
         return text in TRUE
+    if text in INFINITE or text in NO_NUMBER:
+        return INFINITE.get(text, math.nan)
+    if text[0] not in "+-.0123456789":
+        return text
     plain = text.replace("_", "")
     number = _integer(plain)
     if number is None and _FLOAT.fullmatch(plain):

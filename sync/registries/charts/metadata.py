@@ -53,9 +53,8 @@ def _object(value: Any, name: str) -> dict[str, Any]:
 
 
 def _filled(document: Mapping[str, Any], fields: Mapping[str, Reader], kept: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Names of fields may come in any case. kept: written even when empty."""
+    """Names of fields may come in any case, of several the last by the alphabet counts. kept: written even empty."""
     given = {key.lower(): value for key, value in sorted(document.items())}
-    given |= {key.lower(): document[key] for key in fields if key in document}
     read = {name: reader(given.get(name.lower()), name) for name, reader in fields.items()}
     return {name: value for name, value in read.items() if value or name in kept}
 
