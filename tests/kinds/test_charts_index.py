@@ -131,6 +131,8 @@ def test_an_index_that_comes_compressed_or_breaks_off(monkeypatch):
         fake.script("GET", "/index.yaml", Answer(200, {"Content-Encoding": "gzip"}, body))
         with pytest.raises(ProtocolViolation):
             list(charts(fake.url).repositories("/"))
+        fake.script("GET", "/index.yaml", Answer(body=body, cut=100), Answer(body=body))
+        assert list(charts(fake.url).repositories("/")) == ["web"]
         fake.script("GET", "/index.yaml", Answer(body=body, cut=100))
         with pytest.raises(Unreachable):
             list(charts(fake.url).repositories("/"))

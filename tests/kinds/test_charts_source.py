@@ -58,6 +58,16 @@ def test_the_second_look_needs_the_index_alone(site, target, namespace):
     assert site.told(304) == ["/index.yaml"]
 
 
+def test_an_index_made_anew_over_the_same_packages_changes_nothing(site, target, namespace):
+    site.publish({("web", "1.0.0"): WEB})
+    run(charts(site.url, "source"), plain(target, "target"), target_namespace=namespace)
+    site.publish({("web", "1.0.0"): WEB}, created="2026-01-01T00:00:00Z")
+    before = len(site.asked)
+    again = run(charts(site.url, "source"), plain(target, "target"), target_namespace=namespace)
+    assert again.outcomes == {"web:1.0.0": "unchanged"}
+    assert site.asked[before:] == ["/index.yaml"]
+
+
 def test_an_etag_is_sent_back():
     with FakeRegistry() as fake:
         body = index({"web": [entry("web", "1.0.0", WEB)]})

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import quote
 
 from sync.oci.client import Client
 from sync.oci.errors import OciError, ProtocolViolation, ResponseTooLarge, Unreachable, scrub
 from sync.oci.places import resolve
 from sync.oci.response import Response
-from sync.oci.transport import ATTEMPTS, always
+from sync.oci.transport import always
 
 READ_AT_ONCE = 64 * 1024
 GZIP = ("gzip", "x-gzip")
+Result = TypeVar("Result")
 OCI_HINT = "Make that registry the source: it is an OCI registry, the index only leads there."
 
 
@@ -60,24 +62,35 @@ class Asking(Client):
             raise refusal(response)
         return response
 
+    def _read_body(
+        self, url: str, read: Callable[[Response], Result], headers: Mapping[str, str], ok: Sequence[int] = (200,)
+    ) -> Result:
+        """What `read` makes of the answer's body; asked for again when that breaks off."""
+        attempt = 1
+        while True:
+            response = self._ask("GET", url, headers, ok=ok, stream=True)
+            try:
+                return read(response)
+            except Unreachable:
+                self._transport.check_cancelled()
+                if attempt >= self._transport.attempts:
+                    raise
+                self._transport.pause(attempt)
+            finally:
+                response.close()
+            attempt += 1
+
     def _read_file(self, url: str, limit: int, what: str) -> list[bytes]:
         """What the file may be: as it came and, where the server says that it has compressed it, unpacked.
 
         Some say so of packages that are compressed by themselves. Raises NotFound, ResponseTooLarge.
         """
-        for attempt in range(1, ATTEMPTS + 1):
-            response = self._ask("GET", url, stream=True)
-            try:
-                content = b"".join(_limited(response, limit, what))
-                return [content, *_unpacked(content, response, limit)]
-            except Unreachable:
-                self._transport.check_cancelled()
-                if attempt == ATTEMPTS:
-                    raise
-                self._transport.pause(attempt)
-            finally:
-                response.close()
-        raise AssertionError("the last attempt returns or raises")
+
+        def read(response: Response) -> list[bytes]:
+            content = b"".join(_limited(response, limit, what))
+            return [content, *_unpacked(content, response, limit)]
+
+        return self._read_body(url, read, {})
 
 
 class Stream:

@@ -15,6 +15,7 @@ from typing import Any
 from sync.oci.errors import NotFound, ProtocolViolation
 from sync.oci.list_api import Bookmark
 from sync.oci.reference import NAMESPACE_TOP, check_repository, check_tag, join_namespace
+from sync.oci.response import Response
 from sync.registries.charts.asking import Asking, Stream
 from sync.registries.charts.index import Index, Version, looks_like_index, read_index
 from sync.registries.charts.shelf import MEMORY
@@ -128,18 +129,21 @@ class ChartIndexes(Asking):
             headers["If-None-Match"] = known.etag
         elif known and known.modified:
             headers["If-Modified-Since"] = known.modified
+
+        def read(answer: Response) -> Index:
+            if answer.status == 304 and known is not None:
+                return known
+            stream = Stream(answer, INDEX_LIMIT, self._transport.check_cancelled)
+            charts = read_index(stream, self.endpoint.label)
+            return Index(charts, answer.header("ETag"), _surely_modified(answer.header))
+
         try:
-            with closing(self._ask("GET", url, headers, ok=(200, 304) if headers else (200,), stream=True)) as answer:
-                if answer.status == 304 and known is not None:
-                    return known, False
-                stream = Stream(answer, INDEX_LIMIT, self._transport.check_cancelled)
-                charts = read_index(stream, self.endpoint.label)
-                index = Index(charts, answer.header("ETag"), _surely_modified(answer.header))
+            index = self._read_body(url, read, headers, (200, 304) if headers else (200,))
         except NotFound as problem:
             problem.hint = NAMESPACE_HINT
             raise
         MEMORY.indexes.put(key, index)
-        return index, True
+        return index, index is not known
 
 
 def split_name(repository: str) -> tuple[str, str]:

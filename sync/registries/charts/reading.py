@@ -100,7 +100,9 @@ class ChartReading(ChartIndexes):
     # packages
 
     def _key(self, repository: str, version: Version) -> bytes:
-        address = f"{self.endpoint.url}\n{repository}\n{version.url}\n{version.digest}\n{version.created}"
+        """The time in an index counts where there is no digest: it changes with each index that is made anew."""
+        told = version.digest or version.created
+        address = f"{self.endpoint.url}\n{repository}\n{version.url}\n{told}"
         return sha256(address.encode("utf-8", "replace")).digest()
 
     def _known(self, repository: str, version: Version) -> Known:
