@@ -218,8 +218,9 @@ def test_a_web_page_is_no_chart_repository():
     with FakeRegistry() as fake:
         fake.script("GET", "/", Answer(200, {"Content-Type": "text/html"}, b"<html>"))
         registry = charts(fake.url)
-        with pytest.raises(ProtocolViolation, match="a web page"):
+        with pytest.raises(ProtocolViolation, match="a web page") as problem:
             registry.client.ping()
+        assert "index.yaml" in problem.value.hint
         assert not registry.recognize()
 
 

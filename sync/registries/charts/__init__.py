@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar, cast
 
 from sync.oci.client import Client
-from sync.oci.errors import Cancelled, Denied, NotFound, OciError, Unauthorized
+from sync.oci.errors import Cancelled, Denied, NotFound, OciError, ProtocolViolation, Unauthorized
 from sync.oci.list_api import Bookmark
 from sync.oci.reference import NAMESPACE_TOP
 from sync.registries.base import Registry
@@ -57,6 +57,8 @@ class ChartRepository(Registry):
             return False
 
     def explain(self, error: OciError) -> None:
+        if isinstance(error, ProtocolViolation) and error.hint == ProtocolViolation.hint:
+            error.hint = "Check that index.yaml lies right below the address, and in each namespace below that."
         if isinstance(error, Denied | Unauthorized) and error.status in (401, 403):
             error.hint = (
                 "The chart repository refuses: compare user name and password, which it must take by HTTP Basic, "
