@@ -147,6 +147,17 @@ def test_a_wrong_digest_fails_its_chart_alone_and_a_missing_one_is_computed(site
     assert again.outcomes["web:1.0.0"] == "unchanged"
 
 
+def test_a_package_that_is_listed_and_missing_is_a_failure_not_a_chart_that_is_gone(site, target, namespace):
+    site.publish({("web", "1.0.0"): WEB, ("web", "1.1.0"): package("web", "1.1.0")})
+    (site.folder / "charts/web-1.1.0.tgz").unlink()
+    ran = run(charts(site.url, "source"), plain(target, "target"), target_namespace=namespace)
+    assert ran.outcomes == {"web:1.0.0": "copied", "web:1.1.0": "failed"}
+    assert "its package is not there" in str(ran.error("web:1.1.0"))
+    MEMORY.forget()
+    digest = ran.resources["web:1.0.0"].digest
+    assert charts(site.url).client.get_manifest("web", digest).digest == digest
+
+
 def test_names_and_versions_that_no_registry_takes_are_left_out(site, target, namespace, caplog):
     odd = package("web", "bad version")
     site.publish({("Upper", "1.0.0"): package("Upper", "1.0.0"), ("web", "1.0.0"): WEB, ("web", "bad version"): odd})

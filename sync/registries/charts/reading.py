@@ -7,7 +7,16 @@ from hashlib import sha256
 from typing import Any
 
 from sync.oci.blob_reading import BlobReader
-from sync.oci.errors import Denied, DigestMismatch, NotFound, OciError, ResponseTooLarge, Unauthorized
+from sync.oci.errors import (
+    Denied,
+    DigestMismatch,
+    ManifestError,
+    NotFound,
+    OciError,
+    ProtocolViolation,
+    ResponseTooLarge,
+    Unauthorized,
+)
 from sync.oci.manifest import OCI_MANIFEST, Descriptor, Manifest
 from sync.oci.reference import check_repository, digest_of, is_digest
 from sync.registries.charts.artifact import Chart, make_chart
@@ -22,6 +31,12 @@ PROVENANCE_LIMIT = MEBIBYTE
 PACKAGES_KEPT = 32 * MEBIBYTE
 SIGNED = b"-----BEGIN PGP SIGNED MESSAGE-----"
 LARGE_HINT = f"Charts of up to {PACKAGE_LIMIT // MEBIBYTE} MiB are copied."
+
+
+class PackageMissing(OciError):
+    """Not the same as a chart that is gone."""
+
+    hint = "Let the repository make its index.yaml anew, or upload the chart again."
 
 
 class ChartReading(ChartIndexes):
@@ -95,7 +110,14 @@ class ChartReading(ChartIndexes):
                 unknown.append(version)
             elif known.digest == digest:
                 return version
-        return next((one for one in unknown if self._known(repository, one).digest == digest), None)
+        return next((one for one in unknown if self._comes_to(repository, one, digest)), None)
+
+    def _comes_to(self, repository: str, version: Version, digest: str) -> bool:
+        """What cannot be read is another chart's trouble."""
+        try:
+            return self._known(repository, version).digest == digest
+        except (DigestMismatch, ManifestError, PackageMissing, ProtocolViolation):
+            return False
 
     # packages
 
@@ -105,16 +127,20 @@ class ChartReading(ChartIndexes):
         address = f"{self.endpoint.url}\n{repository}\n{version.url}\n{told}"
         return sha256(address.encode("utf-8", "replace")).digest()
 
+    def _remembered(self, repository: str, version: Version) -> Known | None:
+        """Where the index tells neither digest nor time, the package has to be fetched each time."""
+        return MEMORY.known.get(self._key(repository, version)) if version.digest or version.created else None
+
     def _known(self, repository: str, version: Version) -> Known:
-        """What the package comes to. Where the index tells neither digest nor time, it has to be fetched each time."""
-        known = MEMORY.known.get(self._key(repository, version)) if version.digest or version.created else None
+        """What the package comes to."""
+        known = self._remembered(repository, version)
         if known is None:
             manifest = self._make(repository, version)[0].manifest
             known = Known(manifest.digest, manifest.size)
         return known
 
     def _chart(self, repository: str, version: Version) -> Chart:
-        known = MEMORY.known.get(self._key(repository, version)) if version.digest or version.created else None
+        known = self._remembered(repository, version)
         return (MEMORY.charts.get(known.digest) if known else None) or self._make(repository, version)[0]
 
     def _make(self, repository: str, version: Version) -> tuple[Chart, dict[str, bytes]]:
@@ -138,6 +164,8 @@ class ChartReading(ChartIndexes):
         except ResponseTooLarge as problem:
             problem.hint = LARGE_HINT
             raise
+        except NotFound as problem:
+            raise PackageMissing("the index lists it, its package is not there", status=problem.status) from None
         right = [one for one in found if version.digest in ("", digest_of(one))]
         if not right:
             told = f"the index tells {version.digest}, the package has {digest_of(found[0])}"
