@@ -35,6 +35,7 @@ ALLOWED = {
     "sync.jobs": ("sync.queue", "sync.models", "sync.services"),
     "sync.schedule": ("sync.jobs", "sync.queue"),
     "sync.access": ("sync.models", "sync.services.grants"),
+    "sync.concealing": ("sync.access",),
     "sync.checks": (*NOUNS, "sync.queue", "sync.oci.reference"),
 }
 # Pages, forms, admin and commands show what the engine tells; they never run it.

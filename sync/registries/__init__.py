@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from sync.oci.client import Client, Credential, Endpoint
 from sync.registries.base import Management, OnlyByDigest, Registry, Resource
+from sync.registries.charts import ChartRepository
 from sync.registries.listing import Listing
 from sync.registries.plain import PlainRegistry
 from sync.registries.presets import Acr, DockerHub, Ecr, GitHub, GitLab, Google, Quay
@@ -21,6 +22,7 @@ KINDS: dict[str, type[Registry]] = {
     "acr": Acr,
     "google": Google,
     "quay": Quay,
+    "charts": ChartRepository,
 }
 
 

@@ -18,9 +18,7 @@ def failed(rule):
     rule.target.health_reason = f"no connection to {INNER}"
     rule.target.healthy = False
     rule.target.save()
-    reason = (
-        f"Target {rule.target.name}: cannot read manifest: no connection to {INNER}, registry.inner.example is away"
-    )
+    reason = f"Target {rule.target.name}: no connection to {INNER}, registry.inner.example is away"
     task = SyncTask.objects.create(
         rule=rule, source=rule.source, target=rule.target, snapshot=rule.snapshot(), status=Status.FAILED, failed=1,
         planned=1, reason=reason, repository_count=1,
@@ -48,7 +46,7 @@ def pages(client, task):
 
 
 @pytest.fixture
-def somebody(client):
+def somebody(client, db):
     user = User.objects.create_user("somebody")
     client.force_login(user)
     return user
