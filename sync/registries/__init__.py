@@ -5,12 +5,14 @@ from typing import Any
 
 from sync.oci.client import Client, Credential, Endpoint
 from sync.registries.base import Management, OnlyByDigest, Registry, Resource
+from sync.registries.harbor import Harbor
 from sync.registries.listing import Listing
 from sync.registries.plain import PlainRegistry
 from sync.registries.presets import Acr, DockerHub, Ecr, GitHub, GitLab, Google, Quay
 
 KINDS: dict[str, type[Registry]] = {
     "registry": PlainRegistry,
+    "harbor": Harbor,
     "dockerhub": DockerHub,
     "github": GitHub,
     "gitlab": GitLab,

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from time import monotonic
 
 Row = tuple[str, str, str]
 """Repository, tag, digest."""
@@ -10,10 +11,13 @@ Row = tuple[str, str, str]
 class Listing:
     """Filled page by page, in any order; goes on where it was broken off. Safe for many threads.
 
-    What was taken is forgotten: each repository is looked at once.
+    What was taken is forgotten: each repository is looked at once. at_most: the pages that it may cost, None: as many
+    as there are; whoever fills it leaves it empty where it would cost more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_most: int | None = None) -> None:
+        self.at_most = at_most
+        self.began = monotonic()
         self._lock = threading.Lock()
         self._filled: set[int] = set()
         self._complete = False
