@@ -4,23 +4,34 @@ Its Swagger description tells the forms. It lists the artifacts of a whole proje
 ("accessories") are in no list of artifacts, only named at what they belong to.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from itertools import count
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from sync.oci.client import Client
-from sync.oci.errors import Cancelled, Denied, NotFound, OciError, ProtocolViolation, Rejected, Unauthorized
+from sync.oci.errors import (
+    Cancelled,
+    Denied,
+    NotFound,
+    OciError,
+    ProtocolViolation,
+    Rejected,
+    TooManyRequests,
+    Unauthorized,
+)
 from sync.oci.list_api import Bookmark
-from sync.oci.reference import NAMESPACE_TOP, digest_tags, in_namespace, is_digest, is_digest_tag, namespaces_of
+from sync.oci.reference import NAMESPACE_TOP, in_namespace, is_digest_tag, namespaces_of
 from sync.registries import harbor_words
 from sync.registries.base import Management, Registry, Resource
+from sync.registries.harbor_forms import Artifact, all_rows, moment_of, name_of, path_of, project_of, rows_of, tags_of
 from sync.registries.listing import Listing, Row
+
+log = logging.getLogger(__name__)
 
 API = "/api/v2.0"
 # Harbor gives no more on one page.
@@ -31,7 +42,6 @@ TAGGED: Mapping[str, str] = {"q": "tags=*", "sort": "id", "with_tag": "true", "w
 
 Query = Mapping[str, str]
 NOTHING: Query = {}
-Artifact = Mapping[str, Any]
 Page = tuple[list[Artifact], int | None]
 
 
@@ -48,6 +58,7 @@ class Harbor(Registry):
     def __init__(self, client: Client, management: Management | None = None) -> None:
         super().__init__(client, management)
         self._closed: set[str] = set()
+        self._unlisted = False
 
     def namespaces(self) -> dict[str, int]:
         """The projects that the account may see; by the catalog where it may not list them."""
@@ -55,13 +66,13 @@ class Harbor(Registry):
             projects = list(self._all("list the projects", "/projects"))
         except (Denied, NotFound):
             return namespaces_of(self.client.catalog())
-        return dict(sorted((str(one["name"]), int(one.get("repo_count") or 0)) for one in projects))
+        return dict(sorted((name_of(one), int(one.get("repo_count") or 0)) for one in projects))
 
     def repositories(self, namespace: str, after: Bookmark | None = None) -> Iterator[str]:
         """Where a list is gone on with it is sorted here: the order of a database depends on its language."""
         if namespace == NAMESPACE_TOP:
             return  # nothing lies outside of a project
-        names: Iterable[str] = self._names(_project(namespace), listed=after is None)
+        names: Iterable[str] = self._names(project_of(namespace), listed=after is None)
         place = after or Bookmark()
         for name in names if after is None else sorted(names):
             if in_namespace(name, namespace) is not None and (after is None or name > after.last):
@@ -69,23 +80,25 @@ class Harbor(Registry):
                 yield name
 
     def _names(self, project: str, *, listed: bool) -> Iterator[str]:
-        if listed and self.listing is not None:
-            self._fill(self.listing, project)
-            if self.listing.repositories:
-                yield from self.listing.repositories
-                return
+        if listed and self.listing is not None and self._fill(self.listing, project) and self.listing.repositories:
+            yield from self.listing.repositories
+            return
         seen: set[str] = set()
         operation = f"list the repositories of {project}"
         for one in self._all(operation, f"/projects/{quote(project)}/repositories", {"sort": "name"}):
-            if one["name"] not in seen:
-                seen.add(str(one["name"]))
-                yield str(one["name"])
+            if (name := name_of(one)) not in seen:
+                seen.add(name)
+                yield name
 
     def ensure_namespace(self, namespace: str) -> None:
         if namespace == NAMESPACE_TOP:
             raise self._refusal("nothing lies outside of a project in Harbor", "Name a project in the rule.", namespace)
-        project = _project(namespace)
-        if self._is_there(project):
+        project = project_of(namespace)
+        try:
+            there = self._is_there(project)
+        except (Unauthorized, Denied):
+            return  # the API does not know this account (a CLI secret is for pushes alone): the push tells
+        if there:
             self._refuse_proxy_cache(project)
             return
         wanted = {"project_name": project, "metadata": {"public": "false"}}
@@ -104,16 +117,16 @@ class Harbor(Registry):
         """A list tells it to robot accounts that may not read the project, and takes no name for a number."""
         found = self._all(f"look for the project {project}", "/projects", {"q": f"name={project}"})
         with suppress(Denied, NotFound, Unauthorized):
-            if any(one["name"] == project and one.get("registry_id") for one in found):
+            if any(name_of(one) == project and one.get("registry_id") for one in found):
                 problem = f"the project {project} is a proxy cache, which takes no pushes"
                 raise self._refusal(problem, harbor_words.PROXY_CACHE, project)
 
     def _refusal(self, problem: str, hint: str, namespace: str) -> OciError:
-        problem_there = OciError(problem, hint=hint)
-        return problem_there.located(self.client.side, self.client.endpoint.label, f"write to {namespace}")
+        refused = OciError(problem, hint=hint)
+        return refused.located(self.client.side, self.client.endpoint.label, f"write to {namespace}")
 
     def delete_tag(self, repository: str, tag: str, check: Callable[[], None]) -> None:
-        path = f"{API}{_path(repository)}/artifacts/{quote(tag, safe='')}/tags/{quote(tag, safe='')}"
+        path = f"{API}{path_of(repository)}/artifacts/{quote(tag, safe='')}/tags/{quote(tag, safe='')}"
         try:
             self.client.manage(f"delete the tag {repository}:{tag}", "DELETE", path, check=check)
         except NotFound as error:
@@ -122,16 +135,16 @@ class Harbor(Registry):
 
     def resources(self, repository: str) -> Iterator[Resource]:
         for artifact in self._artifacts(repository):
-            for tag in artifact.get("tags") or ():
-                pushed = _moment(tag.get("push_time") or artifact.get("push_time"))
-                yield Resource(repository, str(tag["name"]), str(artifact["digest"]), pushed)
+            for tag in tags_of(artifact):
+                pushed = moment_of(tag.get("push_time") or artifact.get("push_time"))
+                yield Resource(repository, name_of(tag), str(artifact.get("digest")), pushed)
 
     def digests(self, repository: str) -> dict[str, str] | None:
         """Of tags that hold signatures the digest is blank where no list tells it.
 
         A repository without any is left to the OCI API, which knows whether it is there at all.
         """
-        project = _project(repository)
+        project = project_of(repository)
         if project in self._closed:
             return None
         try:
@@ -143,12 +156,11 @@ class Harbor(Registry):
         return self._with_signatures(repository, known) or None
 
     def _listed(self, repository: str) -> dict[str, str]:
-        return {tag: digest for one in self._artifacts(repository) for _, tag, digest in _rows(one, repository)}
+        return {tag: digest for one in self._artifacts(repository) for _, tag, digest in rows_of(one, repository)}
 
     def _taken(self, repository: str) -> dict[str, str] | None:
-        if self.listing is None:
+        if self.listing is None or not self._fill(self.listing, project_of(repository)):
             return None
-        self._fill(self.listing, _project(repository))
         return self.listing.take(repository)
 
     def _with_signatures(self, repository: str, known: dict[str, str]) -> dict[str, str]:
@@ -162,15 +174,29 @@ class Harbor(Registry):
         return {tag: digest for tag, digest in known.items() if not is_digest_tag(tag)} | listed | bare
 
     def _artifacts(self, repository: str) -> Iterator[Artifact]:
-        return self._all(f"list the artifacts of {repository}", f"{_path(repository)}/artifacts", TAGGED)
+        return self._all(f"list the artifacts of {repository}", f"{path_of(repository)}/artifacts", TAGGED)
 
-    def _fill(self, listing: Listing, project: str) -> None:
-        """Nothing comes where this Harbor is too old, or refuses: then the repositories are listed one by one."""
-        listing.fill(partial(self._read_project, listing, project))
+    def _fill(self, listing: Listing, project: str) -> bool:
+        """False where it does not come about just now: the repositories are listed one by one then.
+
+        The same when it ends up empty: this Harbor is too old, or refuses, or it would cost too much.
+        """
+        if self._unlisted:
+            return False
+        try:
+            listing.fill(partial(self._read_project, listing, project))
+        except (Cancelled, TooManyRequests):
+            raise
+        except OciError as error:
+            log.info("listing repositories one by one: %s", error)
+            self._unlisted = True
+            return False
+        return True
 
     def _read_project(
         self, listing: Listing, project: str, has: Callable[[int], bool], put: Callable[[int, Iterable[Row]], None]
     ) -> None:
+        """From the last page down: where something is deleted meanwhile, what follows moves to pages still to read."""
         path = f"/projects/{quote(project)}/artifacts"
         read = partial(self._page, f"list the artifacts of {project}", path, TAGGED)
         try:
@@ -180,9 +206,16 @@ class Harbor(Registry):
         pages = -(-(total or 0) // PAGE)
         if total is None or (listing.at_most is not None and pages > listing.at_most):
             return
-        put(1, _all_rows(artifacts))
-        left = (page for page in range(2, pages + 1) if not has(page))
-        _at_once(left, lambda page: put(page, _all_rows(read(page)[0])))
+        fewest = total
+
+        def read_one(page: int) -> None:
+            nonlocal fewest
+            rows, left = read(page)
+            put(page, all_rows(rows))
+            fewest = min(fewest, total if left is None else left)
+
+        _at_once((page for page in range(pages, 1, -1) if not has(page)), read_one)
+        put(1, all_rows(artifacts if fewest == total else read(1)[0]))
 
     def _all(self, operation: str, path: str, query: Query = NOTHING) -> Iterator[Artifact]:
         seen = 0
@@ -219,50 +252,21 @@ class Harbor(Registry):
         harbor_words.explain(error)
 
 
-def _project(name: str) -> str:
-    return name.partition("/")[0]
-
-
-def _path(repository: str) -> str:
-    """Slashes in the name of a repository are encoded twice over."""
-    project, _, rest = repository.partition("/")
-    return f"/projects/{quote(project)}/repositories/{quote(quote(rest, safe=''))}"
-
-
-def _rows(artifact: Artifact, repository: str = "") -> Iterator[Row]:
-    """A row for each tag, and one under the first tag that could hold a signature where the artifact has any."""
-    name, digest = repository or str(artifact.get("repository_name")), str(artifact.get("digest"))
-    if not is_digest(digest):
-        return
-    for tag in artifact.get("tags") or ():
-        yield name, str(tag.get("name")), digest
-    if artifact.get("accessories"):
-        yield name, digest_tags(digest)[0], digest
-
-
-def _all_rows(artifacts: Iterable[Artifact]) -> Iterator[Row]:
-    return (row for artifact in artifacts for row in _rows(artifact))
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-
-
 def _at_once(pages: Iterable[int], read: Callable[[int], None]) -> None:
     """Some at the same time; when one fails nobody begins another, and what it raised is raised."""
     left = deque(pages)
 
     def read_on() -> None:
-        try:
-            while left:
-                with suppress(IndexError):
-                    read(left.popleft())
-        except BaseException:
-            left.clear()
-            raise
+        while True:
+            try:
+                page = left.popleft()
+            except IndexError:
+                return
+            try:
+                read(page)
+            except BaseException:
+                left.clear()
+                raise
 
     with ThreadPoolExecutor(min(PAGES_AT_ONCE, len(left)) or 1) as pool:
         for reader in [pool.submit(read_on) for _ in range(PAGES_AT_ONCE)]:

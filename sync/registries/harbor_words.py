@@ -21,7 +21,7 @@ CREATE = (
 )
 NO_PROJECT = {
     "source": "There is no such project: compare the namespace of the rule.",
-    "target": "The project does not exist there: it is made with the first copy, or make it there.",
+    "target": "The project does not exist there: make it there, or let a robot account of the system make it.",
 }
 WHO = (
     "Harbor says the same to a wrong secret and to a robot account that is disabled or expired (Administration or the "
@@ -31,7 +31,9 @@ MAY_NOT = (
     "Harbor says the same for a missing permission and a missing project: compare the project, then the permissions of "
     "the account (a robot account: Repository, Artifact and Tag)."
 )
+PERMISSION = "The account may not do this in the project: it needs Repository: Pull, and Push in a target."
 SURE = (
+    (401, "unauthorized to access repository", PERMISSION),
     (403, "can not push artifact to a proxy project", PROXY_CACHE),
     (412, "configured as immutable", IMMUTABLE),
     (403, "quota exceeded", QUOTA),

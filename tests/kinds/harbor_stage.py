@@ -1,13 +1,14 @@
 """Harbor for what all kinds of registry promise alike."""
 
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from demo import artifacts
 from demo.artifacts import Artifact
 from sync.oci.client import Client, Credential, Endpoint
 from sync.registries import Registry, open_registry
 from tests.fakes.harbor import Account, FakeHarbor
+from tests.fakes.registry import FakeRegistry
 
 ROBOT, SECRET = "robot$console", "a-secret"
 
@@ -54,3 +55,16 @@ class HarborStage:
 
     def requests(self) -> int:
         return len(self.fake.requests)
+
+
+def opened(fake: FakeRegistry, name: str = ROBOT, secret: str = SECRET, **options: Any) -> Registry:
+    credential = Credential(name, secret) if name else None
+    return open_registry("harbor", Endpoint(fake.url, name="harbor"), credential, **options)
+
+
+def fill(stage: HarborStage, repositories: int, tags: int, project: str = "prod") -> list[str]:
+    names = [f"{project}/team/app-{number:03}" for number in range(repositories)]
+    for name in names:
+        for number in range(tags):
+            stage.add(name, f"v{number}", f"{name} {number}")
+    return names
