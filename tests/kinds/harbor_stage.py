@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 from demo import artifacts
 from demo.artifacts import Artifact
 from sync.oci.client import Client, Credential, Endpoint
+from sync.oci.manifest import Descriptor, Manifest
 from sync.registries import Registry, open_registry
 from tests.fakes.harbor import Account, FakeHarbor
 from tests.fakes.registry import FakeRegistry
@@ -44,7 +45,15 @@ class HarborStage:
         return registry
 
     def add(self, repository: str, tag: str, text: str) -> str:
-        """A project that is missing is made beforehand, as somebody would in its pages."""
+        """Pushed like any image. A project that is missing is made beforehand, as somebody would in its pages."""
+        self.fake.make(repository.partition("/")[0])
+        image, client = text_image(text), self.open().client
+        for blob in image.blobs:
+            client.upload(repository, Descriptor("application/octet-stream", blob.digest, len(blob.data)), [blob.data])
+        return client.put_manifest(repository, tag, Manifest.parse(image.body, image.media_type)).digest
+
+    def hold(self, repository: str, tag: str, text: str) -> str:
+        """The same without a request."""
         self.fake.make(repository.partition("/")[0])
         image = text_image(text)
         self.fake.held[repository].blobs |= {blob.digest: blob.data for blob in image.blobs}
@@ -66,5 +75,5 @@ def fill(stage: HarborStage, repositories: int, tags: int, project: str = "prod"
     names = [f"{project}/team/app-{number:03}" for number in range(repositories)]
     for name in names:
         for number in range(tags):
-            stage.add(name, f"v{number}", f"{name} {number}")
+            stage.hold(name, f"v{number}", f"{name} {number}")
     return names

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("quick_backoff")
 def test_projects_in_pages_with_their_repositories(stage, fake):
     for number in range(230):
         fake.make(f"project-{number:03}")
-    stage.add("project-007/web", "v1", "one")
+    stage.hold("project-007/web", "v1", "one")
     found = stage.open().namespaces()
     assert len(found) == 230
     assert (found["project-007"], found["project-008"]) == (1, 0)
@@ -44,8 +44,8 @@ def test_projects_that_may_not_be_listed_are_known_by_the_catalog(stage, fake):
 
 def test_repositories_in_pages_of_a_project_and_below(stage, fake):
     names = fill(stage, 130, 1)
-    stage.add("prod/other", "v1", "one")
-    stage.add("product/web", "v1", "one")
+    stage.hold("prod/other", "v1", "one")
+    stage.hold("product/web", "v1", "one")
     assert list(stage.open().repositories("prod")) == ["prod/other", *names]
     assert list(stage.open().repositories("prod/team")) == names
     assert list(stage.open().repositories("/")) == []
@@ -114,8 +114,8 @@ def test_there_is_nothing_outside_of_projects(stage):
 
 
 def test_a_tag_goes_and_others_of_its_digest_stay(stage, fake):
-    digest = stage.add("prod/team/web", "v1", "one")
-    stage.add("prod/team/web", "latest", "one")
+    digest = stage.hold("prod/team/web", "v1", "one")
+    stage.hold("prod/team/web", "latest", "one")
     registry, checks = stage.open("target"), []
     registry.delete_tag("prod/team/web", "v1", lambda: checks.append(len(fake.requests)))
     assert checks == [0], "right before it is sent"
@@ -139,7 +139,7 @@ def test_a_404_that_is_not_harbors_is_no_deletion(stage, fake):
 
 
 def test_an_immutable_tag_is_told(stage, fake):
-    stage.add("prod/web", "v1", "one")
+    stage.hold("prod/web", "v1", "one")
     fake.projects["prod"].immutable.add("v1")
     with pytest.raises(OciError) as caught:
         stage.open("target").delete_tag("prod/web", "v1", always)
@@ -157,9 +157,9 @@ def test_an_immutable_tag_is_told(stage, fake):
 )
 def test_refusals_of_a_push_in_harbors_words(about, words, stage, fake):
     client = stage.open("target").client
-    stage.add("other/web", "v1", "new")
+    stage.hold("other/web", "v1", "new")
     manifest = client.get_manifest("other/web", "v1")
-    stage.add("prod/web", "v1", "old")
+    stage.hold("prod/web", "v1", "old")
     vars(fake.projects["prod"]).update(about)
     with pytest.raises(OciError) as caught:
         client.put_manifest("prod/web", "v1", manifest)
@@ -190,7 +190,7 @@ def test_an_account_that_the_api_does_not_know_may_push_all_the_same(fake):
 
 
 def test_a_robot_account_that_may_only_pull(stage, fake):
-    stage.add("prod/web", "v1", "one")
+    stage.hold("prod/web", "v1", "one")
     fake.accounts["robot$pull"] = Account("s", frozenset({"pull"}))
     client = opened(fake, "robot$pull", "s", side="target").client
     manifest = client.get_manifest("prod/web", "v1")
@@ -220,3 +220,13 @@ def test_others_are_not(answer):
     with FakeRegistry() as other:
         other.script("GET", API, answer)
         assert not opened(other).recognize()
+
+
+# the stage
+
+
+def test_what_is_pushed_to_the_stage_is_what_is_held(stage, fake):
+    assert stage.add("prod/web", "v1", "one") == stage.hold("prod/api", "v1", "one")
+    assert fake.held["prod/web"] == fake.held["prod/api"]
+    assert stage.requests() > 0
+    assert stage.is_private("prod")

@@ -21,9 +21,9 @@ pytestmark = pytest.mark.usefixtures("quick_backoff")
 
 
 def test_tags_with_digests_and_times_of_a_nested_repository(stage, fake):
-    digest = stage.add("prod/team/web", "v1", "one")
-    assert stage.add("prod/team/web", "latest", "one") == digest
-    other = stage.add("prod/team/web", "v2", "two")
+    digest = stage.hold("prod/team/web", "v1", "one")
+    assert stage.hold("prod/team/web", "latest", "one") == digest
+    other = stage.hold("prod/team/web", "v2", "two")
     registry = stage.open()
     assert registry.digests("prod/team/web") == {"v1": digest, "latest": digest, "v2": other}
     at = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -48,7 +48,7 @@ def test_where_artifacts_are_not_listed_digests_are_unknown(status, stage, fake)
 
 
 def test_a_repository_without_tags_is_left_to_the_oci_api(stage, fake):
-    stage.add("prod/other", "v1", "one")
+    stage.hold("prod/other", "v1", "one")
     registry = stage.open()
     assert registry.digests("prod/gone") is None
     assert registry.digests("prod/other") is not None
@@ -61,8 +61,8 @@ def test_a_repository_without_tags_is_left_to_the_oci_api(stage, fake):
 @pytest.mark.parametrize("listed", [False, True], ids=["alone", "with its project"])
 def test_what_is_signed_is_told_apart(listed, how, stage, fake):
     """Signatures are in no list of artifacts."""
-    stage.add("prod/plain", "v1", "one")
-    digest, image = stage.add("prod/web", "v1", "one"), text_image("one")
+    stage.hold("prod/plain", "v1", "one")
+    digest, image = stage.hold("prod/web", "v1", "one"), text_image("one")
     signature = artifacts.signature(image)
     mark = artifacts.fallback_tag(image)
     tag = f"{mark}.sig" if how == "by tag" else signature.digest
@@ -82,7 +82,7 @@ def test_what_is_signed_is_told_apart(listed, how, stage, fake):
 def test_a_project_is_listed_at_once(stage, fake):
     names = fill(stage, 30, 10)
     for name in names:
-        stage.add(name, "latest", f"{name} 9")
+        stage.hold(name, "latest", f"{name} 9")
     registry = stage.open()
     registry.listing = Listing()
     assert list(registry.repositories("prod")) == names
@@ -179,7 +179,7 @@ def test_who_asks_too_often_is_not_asked_more(stage, fake):
 
 
 def test_an_account_that_asks_too_often_waits(stage, fake):
-    stage.add("prod/web", "v1", "one")
+    stage.hold("prod/web", "v1", "one")
     busy = Answer(429, {"Retry-After": "0"})
     fake.script("GET", f"{API}/projects/prod/repositories", busy, busy, fake._api)
     assert stage.open().digests("prod/web") is not None
@@ -199,7 +199,7 @@ def test_an_answer_that_is_no_list_is_told_with_its_place(body, stage, fake):
 
 
 def test_an_artifact_that_tells_too_little_is_left_out(stage, fake):
-    digest = stage.add("prod/web", "v1", "one")
+    digest = stage.hold("prod/web", "v1", "one")
     odd = [
         {"digest": "md5:1", "tags": [{"name": "a"}]},
         {"digest": digest, "tags": None},

@@ -46,7 +46,7 @@ def created(fake: FakeHarbor) -> int:
 def test_a_rule_makes_its_project_private_and_once(near, far):
     names = [f"prod/team/app-{number}" for number in range(6)]
     for name in names:
-        near.add(name, "v1", name)
+        near.hold(name, "v1", name)
     ran = bring(near.open("source"), far.open("target"), map(RepositoryWork, names), target_namespace="fresh")
     assert set(ran.outcomes.values()) == {"copied"}
     assert far.is_private("fresh")
@@ -56,7 +56,7 @@ def test_a_rule_makes_its_project_private_and_once(near, far):
 
 def test_two_rules_that_need_the_same_project_at_the_same_moment(near, far):
     for name in ("prod/a", "prod/b"):
-        near.add(name, "v1", name)
+        near.hold(name, "v1", name)
     together = Barrier(2)
 
     def absent(request):
@@ -76,7 +76,7 @@ def test_two_rules_that_need_the_same_project_at_the_same_moment(near, far):
 
 
 def test_a_proxy_cache_gets_no_bytes(near, far):
-    near.add("prod/web", "v1", "one")
+    near.hold("prod/web", "v1", "one")
     far.fake.make("cache", registry_id=2)
     ran = bring(near.open("source"), far.open("target"), [RepositoryWork("prod/web")], target_namespace="cache")
     assert "proxy cache" in str(ran.error("prod/web:v1"))
@@ -85,7 +85,7 @@ def test_a_proxy_cache_gets_no_bytes(near, far):
 
 
 def test_a_robot_that_may_make_no_project_fails_with_the_permission(near, far):
-    near.add("prod/web", "v1", "one")
+    near.hold("prod/web", "v1", "one")
     may = far.fake.accounts[ROBOT].may - {"create project"}
     far.fake.accounts[ROBOT] = Account(far.fake.accounts[ROBOT].secret, may)
     ran = bring(near.open("source"), far.open("target"), [RepositoryWork("prod/web")], target_namespace="fresh")
@@ -98,10 +98,10 @@ def test_a_quick_check_asks_for_no_single_tag(near, far):
     """What is known and listed alike is done; what is new, or newer, is looked at."""
     for side in (near, far):
         for number in range(40):
-            side.add("prod/web", f"v{number}", str(number))
+            side.hold("prod/web", f"v{number}", str(number))
     known = dict(far.fake.held["prod/web"].tags)
-    moved = near.add("prod/web", "v7", "newer")
-    near.add("prod/web", "v40", "new")
+    moved = near.hold("prod/web", "v7", "newer")
+    near.hold("prod/web", "v40", "new")
     work = RepositoryWork("prod/web", verified=known, trusted=known.keys())
     ran = bring(near.open("source"), far.open("target"), [work], overwrite=True)
     outcomes = ran.outcomes
@@ -114,9 +114,9 @@ def test_a_quick_check_asks_for_no_single_tag(near, far):
 
 
 def test_deletions_one_by_one_keep_other_tags_of_the_digest(near, far):
-    near.add("prod/web", "v2", "two")
+    near.hold("prod/web", "v2", "two")
     for tag, text in (("v1", "one"), ("stable", "one"), ("v2", "two"), ("old", "old")):
-        far.add("prod/web", tag, text)
+        far.hold("prod/web", tag, text)
     far.fake.projects["prod"].immutable.add("old")
     there = dict(far.fake.held["prod/web"].tags)
     removing = {tag: there[tag] for tag in ("v1", "old", "v2")}
@@ -130,8 +130,8 @@ def test_deletions_one_by_one_keep_other_tags_of_the_digest(near, far):
 
 def test_a_repository_that_is_gone_from_the_source_is_gone(near, far):
     """Harbor's own word for it is understood: else nothing would be sure enough to be deleted."""
-    near.add("prod/other", "v1", "one")
-    digest = far.add("prod/web", "v1", "one")
+    near.hold("prod/other", "v1", "one")
+    digest = far.hold("prod/web", "v1", "one")
     work = RepositoryWork("prod/web", removing={"v1": digest})
     ran = bring(near.open("source"), far.open("target"), [work])
     assert ran.outcomes == {"prod/web:v1": "removed"}
