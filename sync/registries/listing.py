@@ -45,6 +45,11 @@ class Listing:
         self._filled.add(page)
 
     @property
+    def pages(self) -> int:
+        """How many came."""
+        return len(self._filled)
+
+    @property
     def repositories(self) -> list[str]:
         """Those that have a tag, sorted."""
         return sorted(self._known)

@@ -34,10 +34,15 @@ class Listings:
             self._begin("source")
 
     def planned(self, repositories: int) -> None:
-        """So many are to be looked at: a listing that costs more pages is not worth it."""
+        """So many are to be looked at: what costs more pages than listing each for itself is not worth it.
+
+        That is one page at least, and half a page more than what the tags fill; they are as many as in the source.
+        """
         if repositories >= WORTH_REPOSITORIES:
             self._begin("source", repositories)
-            self._begin("target", repositories)
+            listed = self._sides["source"].listing
+            pages = listed.pages if listed is not None else 0
+            self._begin("target", max(repositories, pages + repositories // 2))
 
     def _begin(self, side: str, at_most: int | None = None) -> None:
         registry = self._sides[side]

@@ -8,13 +8,14 @@ from threading import Barrier
 
 import pytest
 
+from demo import artifacts
 from sync.registries import Registry
 from sync.replication.events import Outcome, ResourceDone, Tick
 from sync.replication.run import Replication
 from sync.replication.whereabouts import Hints
 from sync.replication.work import Limits, RepositoryWork
 from tests.fakes.harbor import API, Account, FakeHarbor
-from tests.kinds.harbor_stage import ROBOT, HarborStage
+from tests.kinds.harbor_stage import ROBOT, HarborStage, text_image
 from tests.replication.support import Ran, spec
 
 pytestmark = pytest.mark.usefixtures("quick_backoff")
@@ -136,3 +137,21 @@ def test_a_repository_that_is_gone_from_the_source_is_gone(near, far):
     ran = bring(near.open("source"), far.open("target"), [work])
     assert ran.outcomes == {"prod/web:v1": "removed"}
     assert far.fake.held["prod/web"].tags == {}
+
+
+@pytest.mark.parametrize("how", ["by tag", "by reference"])
+def test_a_quick_check_brings_signatures_that_came_later(how, near, far):
+    image = text_image("one")
+    for side in (near, far):
+        for tag, text in (("v1", "one"), ("v2", "two")):
+            side.hold("prod/web", tag, text)
+    signature, known = artifacts.signature(image), dict(far.fake.held["prod/web"].tags)
+    near.fake.held["prod/web"].blobs |= {blob.digest: blob.data for blob in signature.blobs}
+    tag = f"{artifacts.fallback_tag(image)}.sig" if how == "by tag" else signature.digest
+    near.fake.put("prod/web", tag, signature.media_type, signature.body)
+    work = RepositoryWork("prod/web", verified=known, trusted=known.keys())
+    ran = bring(near.open("source"), far.open("target"), [work])
+    assert ran.outcomes == {"prod/web:v1": "copied", "prod/web:v2": "unchanged"}
+    assert signature.digest in far.fake.held["prod/web"].manifests
+    assert far.fake.held["prod/web"].tags.keys() == near.fake.held["prod/web"].tags.keys()
+    assert [one.target.rpartition("/")[2] for one in near.fake.received("HEAD", "/v2/prod/web/manifests/v")] == ["v1"]
