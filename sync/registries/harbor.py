@@ -49,9 +49,9 @@ class Harbor(Registry):
     address = "https://harbor.example"
     advice = (
         "The namespace is the project, with or without more of the path. The account is best a robot account, with its "
-        "whole name (robot$name): of a source it needs Repository: Pull and List, Artifact: List and Tag: List; of a "
-        "target also Repository: Push, and Tag: Delete where rules delete. Only a robot account of the system makes "
-        "missing projects, which are private: Project: Create. A proxy cache is no target."
+        "whole name (robot$name): of a source it needs Repository: Pull and List, and Artifact: List; of a target also "
+        "Repository: Push, and Tag: Delete where rules delete. Only a robot account of the system makes missing "
+        "projects, which are private: Project: Create. A proxy cache is no target."
     )
     lists_digests = True
 
