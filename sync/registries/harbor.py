@@ -130,7 +130,7 @@ class Harbor(Registry):
         try:
             self.client.manage(f"delete the tag {repository}:{tag}", "DELETE", path, check=check)
         except NotFound as error:
-            if error.code != harbor_words.ABSENT:
+            if error.code not in (harbor_words.ABSENT, harbor_words.NO_REPOSITORY):
                 raise  # nobody says so who knows the tags
 
     def resources(self, repository: str) -> Iterator[Resource]:

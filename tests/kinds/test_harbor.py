@@ -8,7 +8,7 @@ import pytest
 from sync.oci.errors import Cancelled, Denied, OciError, Unauthorized
 from sync.oci.list_api import Bookmark
 from sync.oci.transport import always
-from tests.fakes.harbor import API, EVERYTHING, Account
+from tests.fakes.harbor import API, EVERYTHING, Account, refusal
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.kinds.harbor_stage import fill, opened
 
@@ -123,6 +123,14 @@ def test_a_tag_goes_and_others_of_its_digest_stay(stage, fake):
     registry.delete_tag("prod/team/web", "v1", always)
 
 
+def test_what_is_not_there_is_deleted(stage, fake):
+    stage.hold("prod/other", "v1", "one")
+    gone = b'{"errors": [{"code": "NOT_FOUND", "message": "repository prod/web not found"}]}'
+    stage.open("target").delete_tag("prod/other", "v2", always)
+    fake.script("DELETE", API, Answer(404, body=gone))
+    stage.open("target").delete_tag("prod/web", "v1", always)
+
+
 def test_a_deletion_that_may_not_be_sent_is_not_sent(stage, fake):
     def never():
         raise Cancelled("no")
@@ -165,6 +173,28 @@ def test_refusals_of_a_push_in_harbors_words(about, words, stage, fake):
         client.put_manifest("prod/web", "v1", manifest)
     assert words in caught.value.hint
     assert (caught.value.side, caught.value.retryable) == ("target", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "words"),
+    [
+        (403, "DENIED", "The system is in read only mode. Any modification is prohibited.", "Repository Read Only"),
+        (
+            412,
+            "PROJECTPOLICYVIOLATION",
+            "current image with 3 vulnerabilities cannot be pulled due to configured policy in 'Prevent images'",
+            "Deployment security",
+        ),
+        (429, "TOO_MANY_REQUEST", "too many requests to upstream registry", "behind this proxy cache"),
+        (404, "NOT_FOUND", "artifact prod/web:v1 not found", "It may not exist"),
+    ],
+    ids=["read-only", "vulnerable", "upstream", "absent"],
+)
+def test_what_else_harbor_says(status, code, message, words, fake):
+    fake.script("GET", "/v2/prod/web/manifests/", refusal(status, code, message))
+    with pytest.raises(OciError) as caught:
+        opened(fake, attempts=1).client.get_manifest("prod/web", "v1")
+    assert words in caught.value.hint
 
 
 def test_a_project_that_is_missing(stage):
