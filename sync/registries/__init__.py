@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from sync.oci.client import Client, Credential, Endpoint
 from sync.registries.base import Management, OnlyByDigest, Registry, Resource
 from sync.registries.charts import ChartRepository
+from sync.registries.harbor import Harbor
 from sync.registries.listing import Listing
 from sync.registries.plain import PlainRegistry
 from sync.registries.presets import Acr, DockerHub, Ecr, GitHub, GitLab, Google, Quay
@@ -15,6 +16,8 @@ from sync.registries.tcr import Tcr
 KINDS: dict[str, type[Registry]] = {
     "registry": PlainRegistry,
     "tcr": Tcr,
+    "harbor": Harbor,
+    "charts": ChartRepository,
     "dockerhub": DockerHub,
     "github": GitHub,
     "gitlab": GitLab,
@@ -22,7 +25,6 @@ KINDS: dict[str, type[Registry]] = {
     "acr": Acr,
     "google": Google,
     "quay": Quay,
-    "charts": ChartRepository,
 }
 
 

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from sync.registries.charts.shelf import MEMORY
+from tests.fakes.harbor import FakeHarbor
 from tests.kinds.charts import Site, serving
+from tests.kinds.harbor_stage import HarborStage
 from tests.registries import judge, namespace, quick_backoff, source, target
 
 __all__ = ["judge", "namespace", "quick_backoff", "source", "target"]
@@ -22,3 +24,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
     (tmp_path / "site").mkdir()
     with serving(tmp_path / "site", tmp_path / "site.log") as found:
         yield found
+
+
+@pytest.fixture
+def stage():
+    with HarborStage() as stage:
+        yield stage
+
+
+@pytest.fixture
+def fake(stage: HarborStage) -> FakeHarbor:
+    return stage.fake

@@ -3,7 +3,7 @@
 import pytest
 
 from sync.models import Instance
-from sync.services import connect
+from sync.services import connect, trial
 from tests.fakes.chartmuseum import FakeChartMuseum
 from tests.kinds.charts import package
 
@@ -24,7 +24,7 @@ def test_a_museum_can_be_source_and_target():
         one = instance(museum.url, username="user")
         one.password = "secret"
         one.save()
-        assert told(connect.test_connection(one)) == {
+        assert told(trial.test_connection(one)) == {
             "Reachable": True,
             "Credential accepted": True,
             "Listing allowed": True,
@@ -35,7 +35,7 @@ def test_a_museum_can_be_source_and_target():
 
 def test_a_web_server_can_be_a_source(site):
     site.publish({("web", "1.0.0"): package("web", "1.0.0")})
-    findings = connect.test_connection(instance(site.url))
+    findings = trial.test_connection(instance(site.url))
     assert told(findings) == {
         "Reachable": True,
         "Credential accepted": None,
@@ -47,5 +47,5 @@ def test_a_web_server_can_be_a_source(site):
 def test_below_an_address_without_an_index_namespaces_are_typed(site):
     one = instance(f"{site.url}/chartrepo")
     assert one.url.endswith("/chartrepo")
-    assert told(connect.test_connection(one))["Listing allowed"] is None
+    assert told(trial.test_connection(one))["Listing allowed"] is None
     assert "Type the namespace" in connect.namespaces(one).problem

@@ -12,9 +12,9 @@ import pytest
 
 from sync.oci.errors import OciError, TooManyRequests
 from sync.oci.places import Endpoint
-from sync.registries import KINDS, Registry, kind_of_host, open_registry
+from sync.registries import Registry, kind_of_host, open_registry
 from tests.fakes.registry import Answer, FakeRegistry
-from tests.kinds.stages import image_of
+from tests.kinds.stages import PRESETS, image_of
 
 IMAGE = image_of("limited")
 
@@ -116,7 +116,7 @@ def test_refusals_are_explained_in_the_words_of_the_kind(fake, kind, side, refus
 
 def test_a_fault_of_the_registry_keeps_its_own_words(fake):
     fake.script("POST", "/v2/team/web/blobs/uploads/", answer(500, "UNKNOWN"))
-    for kind in KINDS:
+    for kind in PRESETS:
         told: Any = None
         try:
             opened(fake, kind).client.start_upload("team/web")
