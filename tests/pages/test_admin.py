@@ -230,7 +230,8 @@ def test_an_operator_acts_through_the_services(client, support, rule, task):
     assert f"Asked to stop: {running}." in act(client, SyncTask, "stop", running)
     running.refresh_from_db()
     assert running.stop_requested and running.stopped_by == "support"
-    assert f"Nothing was done with: {task}." in act(client, SyncTask, "retry_failed", task)
+    assert f"Nothing was done with: {running}." in act(client, SyncTask, "retry_failed", running)
+    assert f"Retried: {task}." in act(client, SyncTask, "retry_failed", task)
     act(client, Instance, "test_connection", rule.source)
     rule.source.refresh_from_db()
     assert rule.source.healthy is False and rule.source.checked_at
