@@ -230,8 +230,9 @@ def test_an_operator_acts_through_the_services(client, support, rule, task):
     assert f"Asked to stop: {running}." in act(client, SyncTask, "stop", running)
     running.refresh_from_db()
     assert running.stop_requested and running.stopped_by == "support"
-    assert f"Nothing was done with: {running}." in act(client, SyncTask, "retry_failed", running)
-    assert f"Retried: {task}." in act(client, SyncTask, "retry_failed", task)
+    done, failed = make_task(rule, repository_count=1), make_task(rule, "failed")
+    assert f"Nothing was done with: {done}." in act(client, SyncTask, "retry_failed", done)
+    assert f"Retried: {failed}." in act(client, SyncTask, "retry_failed", failed)
     act(client, Instance, "test_connection", rule.source)
     rule.source.refresh_from_db()
     assert rule.source.healthy is False and rule.source.checked_at
