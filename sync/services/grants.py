@@ -176,12 +176,20 @@ def missing(user: Somebody, rule: SyncRule) -> Missing | None:
     return next((Missing(right, rule.target) for right in lacking), None)
 
 
-def fault(rule: SyncRule) -> str:
+Pairs = frozenset[tuple[str, str]]
+
+
+def allowed_pairs() -> Pairs:
+    """Of regions; none: all are."""
+    return frozenset(RegionPair.objects.values_list("source", "target"))
+
+
+def fault(rule: SyncRule, pairs: Pairs | None = None) -> str:
     """Why the rule may not run as it is, in a sentence; blank when it may.
 
     A rule that a platform administrator saved, or that came by a command, stands on the platform's own right.
     """
-    if reason := region_fault(rule):
+    if reason := region_fault(rule, pairs):
         return reason
     if rule.by_platform:
         return ""
@@ -193,20 +201,22 @@ def fault(rule: SyncRule) -> str:
     return f"{rule.owner}, who saved this rule last, lacks {lacking}." if lacking else ""
 
 
-def region_fault(rule: SyncRule) -> str:
-    """Why the regions of its sides forbid the rule; blank when they do not."""
+def region_fault(rule: SyncRule, pairs: Pairs | None = None) -> str:
+    """Why the regions of its sides forbid the rule; blank when they do not. pairs: looked up where not given."""
     source, target = rule.source.region, rule.target.region
-    pairs = RegionPair.objects.all()
-    if source == target or pairs.filter(source=source, target=target).exists() or not pairs.exists():
+    if source == target:
+        return ""
+    pairs = allowed_pairs() if pairs is None else pairs
+    if not pairs or (source, target) in pairs:
         return ""
     return f"Nothing may be copied from {source} to {target}: this pair of regions is not allowed on this platform."
 
 
 def review(rules: QuerySet[SyncRule]) -> Reviewed:
     """Suspends rules that lost what they stand on, and ends the suspension of those that have it again."""
-    changed = Reviewed()
+    changed, pairs = Reviewed(), allowed_pairs()
     for rule in rules.select_related("source", "target", "owner"):
-        before, reason = rule.suspension, fault(rule)
+        before, reason = rule.suspension, fault(rule, pairs)
         suspend(rule, reason)
         if reason and not before:
             changed.suspended.append(rule)
