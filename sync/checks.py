@@ -18,7 +18,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from sync import queue
+from sync import pools, queue
 from sync.credentials import CredentialKeyMissing, decrypt
 from sync.models import Instance, SyncRule
 from sync.oci.reference import is_loopback_host
@@ -164,6 +164,28 @@ def _clock(whose: str, ahead: float) -> list[CheckMessage]:
             f"The clock of the {whose} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this host's.",
             hint="Have all hosts set their clocks by NTP: heartbeats of workers are compared across hosts.",
             id="tcrconsole.W006",
+        )
+    ]
+
+
+@register(Tags.database, deploy=True)
+def check_pools(**_: Any) -> list[CheckMessage]:
+    """What rules and instances name has workers; not where database or queue is away, which is told elsewhere."""
+    try:
+        named = {*Instance.objects.values_list("pool", flat=True), *SyncRule.objects.values_list("pool", flat=True)}
+        workers = queue.inspect().workers if named - {""} else ()
+    except (DatabaseError, queue.QueueUnreachable):
+        return []
+    heard = frozenset[str]().union(*(worker.queues for worker in workers))
+    wanted = {pool: [pools.queue_name(kind, pool) for kind in pools.KINDS] for pool in sorted(named - {""})}
+    deaf = ",".join(pool for pool, names in wanted.items() if not heard.issuperset(names))
+    if not deaf:
+        return []
+    return [
+        Error(
+            f"No worker serves these pools, which rules or instances name: {deaf}. Their tasks wait.",
+            hint=f"Start workers with WORKER_POOLS={deaf} where they reach these registries.",
+            id="tcrconsole.E011",
         )
     ]
 

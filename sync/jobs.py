@@ -1,6 +1,7 @@
 """What the queue calls."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -24,13 +25,16 @@ def execute_task(task_id: int) -> None:
     """Works on a task for one slice; enqueues the next one, for any worker, when something can be done at once."""
     close_old_connections()
     try:
-        task = SyncTask.objects.select_related("rule").get(pk=task_id)
+        task = SyncTask.objects.select_related("rule", "source", "target").get(pk=task_id)
+        if queue.pool_at_work() not in (None, task.pool):
+            trigger.go_on(task)  # It was given to another pool while it waited here.
+            return
         more = execute.run_slice(
             task,
             leaving=queue.leaving,
             patient=True,
             spread=partial(trigger.spread, task),
-            sharers=queue.worker_count() or 1,
+            sharers=(queue.workers_by_pool() or Counter())[task.pool] or 1,
             others_wait=partial(queue.others_wait, task.pk),
         )
         if more:
@@ -106,6 +110,6 @@ def _sweep() -> None:
             log.exception("the sweep goes on without %s", chore)
     queued, asked = queue.queued_tasks(), 0
     for idle in execute.sweep(queue.leaving):
-        asked += trigger.top_up(idle.task, idle.working, idle.ready, queued[idle.task.pk])
+        asked += trigger.top_up(idle.task, idle.working, idle.ready, queued[idle.task.pk, idle.task.pool])
         if asked >= ASKED_AT_ONCE:
             return  # There is enough to do until the next sweep.

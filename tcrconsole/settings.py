@@ -102,6 +102,9 @@ RQ_QUEUES = {
     name: {"URL": REDIS_URL, "DEFAULT_TIMEOUT": -1, "DEFAULT_RESULT_TTL": 0} for name in ("control", "push", "default")
 }
 RQ = {"COMMIT_MODE": "auto"}
+# The worker pools that workers started with this environment serve, and whether they serve nothing else.
+WORKER_POOLS = env.list("WORKER_POOLS", default=[])
+WORKER_POOLS_ONLY = env.bool("WORKER_POOLS_ONLY", default=False)
 
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",

@@ -28,14 +28,24 @@ ALLOWED = {
     "sync.credentials": (),
     "sync.cron": (),
     "sync.models": (*NOUNS, "sync.cron", "sync.replication.pattern", "sync.oci.reference"),
-    "sync.queue": (),
+    "sync.pools": (),
+    "sync.queue": ("sync.pools",),
     "sync.shared": ("sync.queue", "sync.replication.whereabouts"),
     "sync.limits": ("sync.queue", "sync.limits", "sync.oci.guest", "sync.oci.errors"),
-    "sync.services": (*ENGINE, *NOUNS, "sync.services", "sync.cron", "sync.queue", "sync.shared", "sync.limits"),
+    "sync.services": (
+        *ENGINE,
+        *NOUNS,
+        "sync.services",
+        "sync.cron",
+        "sync.pools",
+        "sync.queue",
+        "sync.shared",
+        "sync.limits",
+    ),
     "sync.jobs": ("sync.queue", "sync.models", "sync.services"),
     "sync.schedule": ("sync.jobs", "sync.queue"),
     "sync.access": ("sync.models", "sync.services.grants"),
-    "sync.checks": (*NOUNS, "sync.queue", "sync.oci.reference"),
+    "sync.checks": (*NOUNS, "sync.pools", "sync.queue", "sync.oci.reference"),
 }
 # Pages, forms, admin and commands show what the engine tells; they never run it.
 NEVER_ABOVE_SERVICES = (

@@ -310,3 +310,14 @@ def test_the_command(tmp_path):
     assert "tcrconsole.E004" in full.stderr
     assert "Traceback" not in full.stderr
     assert "hidden" not in full.stderr
+
+
+@pytest.mark.django_db
+def test_pools_that_nobody_serves(staffed):
+    make_instance("frankfurt").save()
+    Instance.objects.update(pool="eu")
+    messages = found("database")
+    assert messages.keys() == {"E011"}
+    assert "WORKER_POOLS=eu " in str(messages["E011"].hint)
+    SimpleWorker(["push:eu", "default:eu"], connection=staffed).register_birth()
+    assert found("database") == {}

@@ -9,10 +9,10 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from sync.cron import zone_names
+from sync.forms.fields import MegabytesField
 from sync.forms.managing import MANAGING, Managing
 from sync.forms.telling import TELLING, Telling
 from sync.models import Instance, SyncRule
-from sync.models.instance import LEAST_BYTES_PER_SECOND
 from sync.oci.reference import NAMESPACE_TOP
 from sync.services.connect import Namespaces
 from sync.services.kinds import About, about_kinds
@@ -27,11 +27,20 @@ ROUTE = ("url", "proxy", "ca_certificate", "allow_plain_http")
 EXPRESSIONS = ("repositories", "exclude_repositories", "tags", "exclude_tags")
 # What the preview of a rule does not depend on.
 NOT_PREVIEWED = (
-    *("name", "description", "sync_now", "parallelism", "schedule", "schedule_zone", "delete_removed", "removal_share"),
+    *(
+        "name",
+        "description",
+        "sync_now",
+        "parallelism",
+        "pool",
+        "schedule",
+        "schedule_zone",
+        "delete_removed",
+        "removal_share",
+    ),
     *TELLING,
 )
 LIMITS = ("connect_timeout", "read_timeout", "max_connections")
-MEGABYTE = 1_000_000
 
 
 def _tell_range(form: "forms.ModelForm[Any]", name: str) -> None:
@@ -42,24 +51,6 @@ def _tell_range(form: "forms.ModelForm[Any]", name: str) -> None:
     field.help_text = f"{field.help_text} {low} to {high}."
     field.widget.attrs.update(min=low, max=high)
     field.error_messages.update(dict.fromkeys(("required", "invalid", "min_value", "max_value"), said))
-
-
-class MegabytesField(forms.DecimalField):
-    """Bytes, entered and shown in megabytes; blank stands for 0, which means no limit."""
-
-    def prepare_value(self, value: Any) -> Any:
-        if not isinstance(value, int):
-            return value  # as it was typed
-        return f"{(Decimal(value) / MEGABYTE).normalize():f}" if value else ""
-
-    def clean(self, value: Any) -> int:
-        size = int((super().clean(value) or 0) * MEGABYTE)
-        if 0 < size < LEAST_BYTES_PER_SECOND:
-            raise forms.ValidationError(self.error_messages["min_value"])
-        return size
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return super().has_changed(self.prepare_value(initial), data)
 
 
 class InstanceForm(Managing):
@@ -102,6 +93,7 @@ class InstanceForm(Managing):
             "max_connections",
             "max_bytes_per_second",
             "poll_minutes",
+            "pool",
         )
         error_messages = {
             "name": NAME_ERRORS | {"unique": "There is an instance of this name already."},
@@ -155,7 +147,7 @@ class InstanceForm(Managing):
     def connection_fields(self) -> list[forms.BoundField]:
         """What most registries need no change of."""
         names = "allow_plain_http ca_certificate proxy connect_timeout read_timeout"
-        names += " max_connections max_bytes_per_second"
+        names += " max_connections max_bytes_per_second pool"
         return [self[name] for name in names.split()]
 
     @property
@@ -249,6 +241,7 @@ class RuleForm(Telling):
             "overwrite",
             "with_referrers",
             "parallelism",
+            "pool",
             "schedule",
             "schedule_zone",
             "delete_removed",

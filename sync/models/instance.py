@@ -89,6 +89,13 @@ class Instance(models.Model):
         validators=[check_bytes_per_second],
         help_text="To and from it, over all workers together; 0: no limit.",
     )
+    pool = models.CharField(
+        "worker pool",
+        max_length=64,
+        blank=True,
+        validators=[name_validator],
+        help_text="Whose workers reach it, where not all of them do. Blank: the default pool's.",
+    )
     checked_at = models.DateTimeField(null=True, editable=False)
     healthy = models.BooleanField(null=True, editable=False)
     health_reason = models.TextField(blank=True, editable=False)

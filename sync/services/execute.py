@@ -135,7 +135,7 @@ def sweep(leaving: Callable[[], bool] = never) -> list[Idle]:
     Leaves what it can to the next one when `leaving`.
     """
     claims.take_back()
-    unended = SyncTask.objects.filter(status__in=OPEN).select_related("source", "target").defer("selection")
+    unended = SyncTask.objects.filter(status__in=OPEN).select_related("rule", "source", "target").defer("selection")
     for task in outages.waited_too_long(unended):
         if not leaving():
             _guarded(task, lambda task: claims.give_up(task, outages.told(task)))
