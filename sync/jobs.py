@@ -7,7 +7,7 @@ from functools import partial
 
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
-from sync import queue
+from sync import logs, queue
 from sync.models import SyncTask
 from sync.services import announce as announcing
 from sync.services import dispatch as dispatching
@@ -26,9 +26,18 @@ def execute_task(task_id: int) -> None:
     close_old_connections()
     try:
         task = SyncTask.objects.select_related("rule", "source", "target").get(pk=task_id)
-        if queue.pool_at_work() not in (None, task.pool):
-            trigger.go_on(task)  # It was given to another pool while it waited here.
-            return
+        with logs.about(task=task.pk, rule=task.rule_id):
+            _execute(task)
+    except SyncTask.DoesNotExist:
+        return
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("task %s is left to the next sweep: the database failed: %s", task_id, error)
+
+
+def _execute(task: SyncTask) -> None:
+    more = True
+    # Else it was given to another pool while it waited here.
+    if queue.pool_at_work() in (None, task.pool):
         more = execute.run_slice(
             task,
             leaving=queue.leaving,
@@ -37,12 +46,8 @@ def execute_task(task_id: int) -> None:
             sharers=(queue.workers_by_pool() or Counter())[task.pool] or 1,
             others_wait=partial(queue.others_wait, task.pk),
         )
-        if more:
-            trigger.go_on(task)
-    except SyncTask.DoesNotExist:
-        return
-    except (DatabaseError, InterfaceError) as error:
-        log.warning("task %s is left to the next sweep: the database failed: %s", task_id, error)
+    if more:
+        trigger.go_on(task)
 
 
 def dispatch() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from tcrconsole.secrets import check_credential_keys, make_credential_key, make_secret_key, read_or_make
 
@@ -131,11 +132,18 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 # Served from where they lie: no collecting step between an upgrade and the right page.
 WHITENOISE_USE_FINDERS = True
 
+LOG_FORMAT = env.str("LOG_FORMAT", default="text")
+if LOG_FORMAT not in ("text", "json"):
+    raise ImproperlyConfigured(f"LOG_FORMAT is {LOG_FORMAT!r}: text or json is expected.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "text": {"()": "sync.logs.Text", "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "json": {"()": "sync.logs.Json"},
+    },
+    "filters": {"complete": {"()": "sync.logs.Complete"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["complete"]}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     # Told for each job and for each refused form: nothing that anybody could act upon.
     "loggers": {"rq.cron": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
