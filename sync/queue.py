@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -274,7 +274,8 @@ class QueueState:
 
     `version` is that of Redis whose commands the server knows. `host` is blank for a Unix socket, `eviction` (the
     maxmemory-policy) where the server does not tell it. `persistent`: it is known to keep its data over a restart.
-    `clock_ahead` and `control_waits` (the age of the oldest job in the queue control) are seconds.
+    `clock_ahead`, `control_waits` (the age of the oldest job in the queue control) and `scheduler_silent` (since the
+    last sign of life of any scheduler, None without one) are seconds. `queued`: jobs by queue.
     """
 
     version: tuple[int, ...]
@@ -286,6 +287,8 @@ class QueueState:
     workers: tuple[WorkerSeen, ...]
     schedulers: int
     control_waits: float
+    queued: Mapping[str, int]
+    scheduler_silent: float | None
 
 
 def inspect() -> QueueState:
@@ -327,6 +330,8 @@ def _state(connection: Redis) -> QueueState:
         workers=tuple(WorkerSeen(worker.hostname or "", frozenset(worker.queue_names())) for worker in workers),
         schedulers=connection.zcount(scheduled, now - DEFAULT_CRON_SCHEDULER_TTL, "+inf"),
         control_waits=_oldest(connection, now),
+        queued=dict.fromkeys(QUEUES, 0) | {one.name: one.count for one in Queue.all(connection=connection)},
+        scheduler_silent=_silent(connection, scheduled, now),
     )
 
 
@@ -336,6 +341,11 @@ def _saves(connection: Redis) -> bool:
         return bool(connection.config_get("save").get("save"))
     except ResponseError:
         return False
+
+
+def _silent(connection: Redis, registry: str, now: float) -> float | None:
+    newest = connection.zrange(registry, 0, 0, desc=True, withscores=True)
+    return max(now - float(newest[0][1]), 0) if newest else None
 
 
 def _oldest(connection: Redis, now: float) -> float:

@@ -12,7 +12,7 @@ from sync.credentials import CredentialKeyMissing
 from sync.limits import Crowded
 from sync.models import OPEN, Status, SyncRule, SyncTask, TaskPart
 from sync.oci.errors import Cancelled, OciError
-from sync.services import announce, claims, grants, outages, removals, tasklog, waiting
+from sync.services import announce, claims, grants, outages, removals, tallies, tasklog, waiting
 from sync.services.turn import Away, Turn, never
 
 log = logging.getLogger(__name__)
@@ -104,6 +104,7 @@ def finish(task: SyncTask) -> bool:
             tasklog.say(fresh, tasklog.INFO if end == Status.SUCCEEDED else tasklog.WARNING, f"Ended: {end.label}.")
             fresh.close(end)
             announce.task_ended(fresh)
+            tallies.task_ended(fresh)
     task.refresh_from_db()
     return not task.is_open
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db import Error, connection
 
 from sync import queue
-from sync.models import SyncRule
+from sync.models import Instance, SyncRule
 
 
 def worker_count() -> int | None:
@@ -36,6 +36,12 @@ def staffing() -> Staffing:
     for source, *named in rules.values_list("source", "pool", "source__pool", "target__pool").distinct():
         used[source].add(next(filter(None, named), ""))
     return Staffing(queue.workers_by_pool(), dict(used))
+
+
+def pools_named() -> set[str]:
+    """By rules and instances, the default one (blank) not."""
+    named = SyncRule.objects.order_by().values_list("pool").union(Instance.objects.order_by().values_list("pool"))
+    return {pool for (pool,) in named} - {""}
 
 
 def _named(pool: str) -> str:

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from sync import pools, queue
 from sync.models import OPEN, Status, SyncRule, SyncTask, TaskPart, TaskResource, Trigger
-from sync.services import announce, claims, removals, tasklog
+from sync.services import announce, claims, removals, tallies, tasklog
 from sync.services.execute import finish
 from sync.services.spec import spec_of_rule
 
@@ -225,4 +225,5 @@ def ask_to_stop(task: SyncTask, *, actor: str = "") -> bool:
         if task.stop_waiting():
             task.parts.all().delete()
             announce.task_ended(task)
+            tallies.task_ended(task)
     return bool(asked)

@@ -49,8 +49,9 @@ def test_a_task_waits_in_the_queue_of_its_pool(rule, valkey, django_capture_on_c
     assert waiting() == {"default:eu": 1, "push:eu": 1}
 
 
-def test_a_task_whose_pool_was_changed_goes_to_the_other_one(rule, valkey):
+def test_a_task_whose_pool_was_changed_goes_to_the_other_one(rule, valkey, monkeypatch):
     """At once by the sweep; and whoever finds the old job leaves the task to the workers that reach it."""
+    monkeypatch.setattr(jobs, "close_old_connections", lambda: None)
     task = task_with_rows(rule, "prod/web", tags=["v1"])
     assert queue.enqueue_task(task.pk)
     give(rule, own="eu")
