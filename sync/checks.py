@@ -21,6 +21,7 @@ from django.db.migrations.executor import MigrationExecutor
 from sync import pools, queue
 from sync.credentials import CredentialKeyMissing, decrypt
 from sync.models import Instance, SyncRule
+from sync.models.instance import NAME_HELP, is_name
 from sync.oci.reference import is_loopback_host
 
 MOUNTS = Path("/proc/self/mounts")
@@ -81,6 +82,12 @@ def check_settings(**_: Any) -> Iterator[CheckMessage]:
             hint="Set ALLOWED_HOSTS to the names under which users reach the console.",
             id="tcrconsole.W004",
         )
+    if unknown := [name for name in settings.WORKER_POOLS if not is_name(name)]:
+        yield Warning(
+            f"WORKER_POOLS holds {', '.join(map(repr, unknown))}: no rule or instance can name such a pool.",
+            hint=f"Separate names by commas. {NAME_HELP}",
+            id="tcrconsole.W011",
+        )
     scheme = "https" if settings.HTTPS else "http"
     if others := [origin for origin in settings.CSRF_TRUSTED_ORIGINS if not origin.startswith(f"{scheme}://")]:
         yield Warning(
@@ -93,6 +100,19 @@ def check_settings(**_: Any) -> Iterator[CheckMessage]:
 def _made_here() -> list[str]:
     """Keys that no environment variable gives: settings made them in DATA_DIR."""
     return [name for name in ("SECRET_KEY", "CREDENTIAL_KEYS") if not os.environ.get(name)]
+
+
+@register(Tags.database, deploy=True)
+def check_kind_of_database(**_: Any) -> list[CheckMessage]:
+    if connection.vendor != "sqlite":
+        return []
+    return [
+        Warning(
+            "The database is SQLite: workers on other machines cannot use it, and it takes one writer at a time.",
+            hint="Set DATABASE_URL to a PostgreSQL server; for one machine with few workers this may stay.",
+            id="tcrconsole.W010",
+        )
+    ]
 
 
 @register(Tags.database, deploy=True)

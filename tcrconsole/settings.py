@@ -5,9 +5,10 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from tcrconsole.secrets import check_credential_keys, make_credential_key, make_secret_key, read_or_make
+from tcrconsole.secrets import check_credential_keys, make_credential_key, make_secret_key, read_files, read_or_make
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+read_files()
 env = environ.Env()
 
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
@@ -33,6 +34,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = env.int("SESSION_SECONDS", default=12 * 3600)
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# HSTS for other names of the domain, and for lists in browsers, is for who owns the domain to decide.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 INSTALLED_APPS = [
     "tcrconsole.admin_site.ConsoleAdminConfig",
@@ -49,6 +52,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "tcrconsole.headers.no_body_for_head",
+    "tcrconsole.probes.answer_probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "tcrconsole.headers.content_security_policy",

@@ -12,6 +12,15 @@ NAME_HELP = "Lower-case letters, digits, “-”, “.” and “_”; the first
 # No `$`: it would let a line break at the end pass.
 name_validator = RegexValidator(r"\A[a-z0-9][a-z0-9._-]{0,63}\Z", NAME_HELP)
 
+
+def is_name(text: str) -> bool:
+    try:
+        name_validator(text)
+    except ValidationError:
+        return False
+    return True
+
+
 LEAST_BYTES_PER_SECOND = 100_000
 
 
