@@ -18,9 +18,10 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from sync import queue
+from sync import pools, queue
 from sync.credentials import CredentialKeyMissing, decrypt
 from sync.models import Instance, SyncRule
+from sync.models.instance import NAME_HELP, is_name
 from sync.oci.reference import is_loopback_host
 
 MOUNTS = Path("/proc/self/mounts")
@@ -81,6 +82,12 @@ def check_settings(**_: Any) -> Iterator[CheckMessage]:
             hint="Set ALLOWED_HOSTS to the names under which users reach the console.",
             id="tcrconsole.W004",
         )
+    if unknown := [name for name in settings.WORKER_POOLS if not is_name(name)]:
+        yield Warning(
+            f"WORKER_POOLS holds {', '.join(map(repr, unknown))}: no rule or instance can name such a pool.",
+            hint=f"Separate names by commas. {NAME_HELP}",
+            id="tcrconsole.W011",
+        )
     scheme = "https" if settings.HTTPS else "http"
     if others := [origin for origin in settings.CSRF_TRUSTED_ORIGINS if not origin.startswith(f"{scheme}://")]:
         yield Warning(
@@ -93,6 +100,19 @@ def check_settings(**_: Any) -> Iterator[CheckMessage]:
 def _made_here() -> list[str]:
     """Keys that no environment variable gives: settings made them in DATA_DIR."""
     return [name for name in ("SECRET_KEY", "CREDENTIAL_KEYS") if not os.environ.get(name)]
+
+
+@register(Tags.database, deploy=True)
+def check_kind_of_database(**_: Any) -> list[CheckMessage]:
+    if connection.vendor != "sqlite":
+        return []
+    return [
+        Warning(
+            "The database is SQLite: workers on other machines cannot use it, and it takes one writer at a time.",
+            hint="Set DATABASE_URL to a PostgreSQL server; for one machine with few workers this may stay.",
+            id="tcrconsole.W010",
+        )
+    ]
 
 
 @register(Tags.database, deploy=True)
@@ -165,6 +185,28 @@ def _clock(whose: str, ahead: float) -> list[CheckMessage]:
             f"The clock of the {whose} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this host's.",
             hint="Have all hosts set their clocks by NTP: heartbeats of workers are compared across hosts.",
             id="tcrconsole.W006",
+        )
+    ]
+
+
+@register(Tags.database, deploy=True)
+def check_pools(**_: Any) -> list[CheckMessage]:
+    """What rules and instances name has workers; not where database or queue is away, which is told elsewhere."""
+    try:
+        named = {*Instance.objects.values_list("pool", flat=True), *SyncRule.objects.values_list("pool", flat=True)}
+        workers = queue.inspect().workers if named - {""} else ()
+    except (DatabaseError, queue.QueueUnreachable):
+        return []
+    heard = frozenset[str]().union(*(worker.queues for worker in workers))
+    wanted = {pool: [pools.queue_name(kind, pool) for kind in pools.KINDS] for pool in sorted(named - {""})}
+    deaf = ",".join(pool for pool, names in wanted.items() if not heard.issuperset(names))
+    if not deaf:
+        return []
+    return [
+        Error(
+            f"No worker serves these pools, which rules or instances name: {deaf}. Their tasks wait.",
+            hint=f"Start workers with WORKER_POOLS={deaf} where they reach these registries.",
+            id="tcrconsole.E011",
         )
     ]
 

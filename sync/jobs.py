@@ -1,12 +1,13 @@
 """What the queue calls."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
-from sync import queue
+from sync import logs, queue
 from sync.models import SyncTask
 from sync.services import announce as announcing
 from sync.services import dispatch as dispatching
@@ -24,21 +25,29 @@ def execute_task(task_id: int) -> None:
     """Works on a task for one slice; enqueues the next one, for any worker, when something can be done at once."""
     close_old_connections()
     try:
-        task = SyncTask.objects.select_related("rule").get(pk=task_id)
+        task = SyncTask.objects.select_related("rule", "source", "target").get(pk=task_id)
+        with logs.about(task=task.pk, rule=task.rule_id):
+            _execute(task)
+    except SyncTask.DoesNotExist:
+        return
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("task %s is left to the next sweep: the database failed: %s", task_id, error)
+
+
+def _execute(task: SyncTask) -> None:
+    more = True
+    # Else it was given to another pool while it waited here.
+    if queue.pool_at_work() in (None, task.pool):
         more = execute.run_slice(
             task,
             leaving=queue.leaving,
             patient=True,
             spread=partial(trigger.spread, task),
-            sharers=queue.worker_count() or 1,
+            sharers=(queue.workers_by_pool() or Counter())[task.pool] or 1,
             others_wait=partial(queue.others_wait, task.pk),
         )
-        if more:
-            trigger.go_on(task)
-    except SyncTask.DoesNotExist:
-        return
-    except (DatabaseError, InterfaceError) as error:
-        log.warning("task %s is left to the next sweep: the database failed: %s", task_id, error)
+    if more:
+        trigger.go_on(task)
 
 
 def dispatch() -> None:
@@ -106,6 +115,6 @@ def _sweep() -> None:
             log.exception("the sweep goes on without %s", chore)
     queued, asked = queue.queued_tasks(), 0
     for idle in execute.sweep(queue.leaving):
-        asked += trigger.top_up(idle.task, idle.working, idle.ready, queued[idle.task.pk])
+        asked += trigger.top_up(idle.task, idle.working, idle.ready, queued[idle.task.pk, idle.task.pool])
         if asked >= ASKED_AT_ONCE:
             return  # There is enough to do until the next sweep.

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -18,16 +18,18 @@ import django_rq
 from django.db import connections
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
-from rq import Queue, SimpleWorker, cron_scheduler_registry
+from rq import Queue, SimpleWorker, cron_scheduler_registry, get_current_job
 from rq import Worker as AnyWorker
 from rq.cron import get_cron_job_history_key
 from rq.defaults import DEFAULT_CRON_SCHEDULER_TTL
 from rq.job import Job
 from rq.utils import as_text, utcparse
 
+from sync import pools
+
 log = logging.getLogger(__name__)
 
-# In the order in which workers take from them.
+# In the order in which workers take from them; besides, each pool has queues of its own (sync.pools).
 QUEUES = ("control", "push", "default")
 SWEEP_SECONDS = 15
 SWEEP_JOB = "sync.jobs.sweep"
@@ -61,11 +63,21 @@ class Worker(SimpleWorker):
     On SIGTERM or SIGINT the job at hand gives back what it claimed and ends within seconds.
     """
 
+    # What the worker of this process takes jobs from.
+    serves: tuple[str, ...] = QUEUES
+
+    def __init__(self, queues: Any, *args: Any, **options: Any) -> None:
+        """With the queues of the pools that this host serves, whoever starts it and however."""
+        names = [getattr(one, "name", one) for one in queues]
+        known = dict(zip(names, queues, strict=True))
+        super().__init__([known.get(name, name) for name in pools.served(names)], *args, **options)
+
     def work(self, *args: Any, **options: Any) -> bool:
         """Does not return when it was told to leave: then the process ends here.
 
         Nothing is enqueued for later: RQ's own scheduler, which a pool starts with each worker, stays away.
         """
+        Worker.serves = tuple(self.queue_names())
         with _signals_left_to_this_thread():
             threading.Thread(target=self._stay_registered, daemon=True).start()
         try:
@@ -126,11 +138,25 @@ def _end_process() -> NoReturn:
 def enqueue_task(task_id: int, queue: str = "default") -> bool:
     """Asks any worker to go on with a task. False when the queue cannot be reached: the sweep tries again."""
     try:
-        django_rq.get_queue(queue).enqueue("sync.jobs.execute_task", task_id, job_id=f"task-{task_id}-{uuid4().hex}")
+        job = f"task-{task_id}-{uuid4().hex}"
+        _queue(queue).enqueue("sync.jobs.execute_task", task_id, job_id=job, result_ttl=0)
     except RedisError as error:
         log.warning("task %s could not be enqueued: %s", task_id, error)
         return False
     return True
+
+
+def _queue(name: str) -> Queue:
+    """Those of pools are made as they are named: whoever enqueues needs no list of the pools that there are."""
+    if name in QUEUES:
+        return django_rq.get_queue(name)
+    return Queue(name, connection=django_rq.get_connection("default"), default_timeout=-1)
+
+
+def pool_at_work() -> str | None:
+    """The pool from whose queue the job at hand was taken, blank for the default one; None outside a job."""
+    job = get_current_job()
+    return pools.pool_of(job.origin) if job else None
 
 
 def enqueue_dispatch() -> bool:
@@ -167,18 +193,24 @@ def dispatch_begins() -> None:
 
 
 def others_wait(task_id: int) -> bool:
-    """Whether a job other than those of this task waits for a worker. True when the queue cannot be reached."""
+    """Whether a job other than those of this task waits for this worker. True when the queue cannot be reached."""
     try:
-        waiting = [name for one in QUEUES for name in django_rq.get_queue(one).get_job_ids(0, LOOKED_AT)]
+        waiting = [name for one in Worker.serves for name in _queue(one).get_job_ids(0, LOOKED_AT)]
     except RedisError:
         return True
     return any(not name.startswith(f"task-{task_id}-") for name in waiting)
 
 
-def queued_tasks() -> Counter[int]:
-    """How many jobs wait, by task. Raises RedisError."""
-    names = [job_id for queue in QUEUES for job_id in django_rq.get_queue(queue).job_ids]
-    return Counter(int(name.split("-")[1]) for name in names if name.startswith("task-"))
+def queued_tasks() -> Counter[tuple[int, str]]:
+    """How many jobs wait, by task and pool. Raises RedisError."""
+    waiting = ((pools.pool_of(queue.name), job_id) for queue in _task_queues() for job_id in queue.job_ids)
+    return Counter((int(job_id.split("-")[1]), pool or "") for pool, job_id in waiting if job_id.startswith("task-"))
+
+
+def _task_queues() -> list[Queue]:
+    """All that tasks may wait in, of every pool that a task ever waited for."""
+    known = Queue.all(connection=django_rq.get_connection("default"))
+    return [queue for queue in known if pools.pool_of(queue.name) is not None]
 
 
 @cache
@@ -211,6 +243,21 @@ def worker_count() -> int | None:
         return None
 
 
+def workers_by_pool() -> Counter[str] | None:
+    """Workers alive that execute all tasks of a pool, blank for the default one; None as above."""
+    try:
+        workers = AnyWorker.all(connection=django_rq.get_connection("default"))
+    except RedisError:
+        return None
+    return crew(frozenset(worker.queue_names()) for worker in workers)
+
+
+def crew(listening: Iterable[frozenset[str]]) -> Counter[str]:
+    """By pool, how many of those that listen to these queues execute all its tasks: not just pushes."""
+    heard = (name.partition(":") for queues in listening for name in queues)
+    return Counter(pool for kind, _, pool in heard if kind == "default")
+
+
 class QueueUnreachable(Exception):
     """The queue did not answer; the message says why, without credentials."""
 
@@ -227,7 +274,8 @@ class QueueState:
 
     `version` is that of Redis whose commands the server knows. `host` is blank for a Unix socket, `eviction` (the
     maxmemory-policy) where the server does not tell it. `persistent`: it is known to keep its data over a restart.
-    `clock_ahead` and `control_waits` (the age of the oldest job in the queue control) are seconds.
+    `clock_ahead`, `control_waits` (the age of the oldest job in the queue control) and `scheduler_silent` (since the
+    last sign of life of any scheduler, None without one) are seconds. `queued`: jobs by queue.
     """
 
     version: tuple[int, ...]
@@ -239,6 +287,8 @@ class QueueState:
     workers: tuple[WorkerSeen, ...]
     schedulers: int
     control_waits: float
+    queued: Mapping[str, int]
+    scheduler_silent: float | None
 
 
 def inspect() -> QueueState:
@@ -280,6 +330,8 @@ def _state(connection: Redis) -> QueueState:
         workers=tuple(WorkerSeen(worker.hostname or "", frozenset(worker.queue_names())) for worker in workers),
         schedulers=connection.zcount(scheduled, now - DEFAULT_CRON_SCHEDULER_TTL, "+inf"),
         control_waits=_oldest(connection, now),
+        queued=dict.fromkeys(QUEUES, 0) | {one.name: one.count for one in Queue.all(connection=connection)},
+        scheduler_silent=_silent(connection, scheduled, now),
     )
 
 
@@ -289,6 +341,11 @@ def _saves(connection: Redis) -> bool:
         return bool(connection.config_get("save").get("save"))
     except ResponseError:
         return False
+
+
+def _silent(connection: Redis, registry: str, now: float) -> float | None:
+    newest = connection.zrange(registry, 0, 0, desc=True, withscores=True)
+    return max(now - float(newest[0][1]), 0) if newest else None
 
 
 def _oldest(connection: Redis, now: float) -> float:

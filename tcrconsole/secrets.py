@@ -1,4 +1,4 @@
-"""Keys that the console makes for itself on first start, so that nobody runs it with a published one."""
+"""Secrets: from the environment, from files that it names, or made here, so that nobody runs with published ones."""
 
 import contextlib
 import os
@@ -8,6 +8,20 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
+
+# What may stand in a file of its own, named by the variable with _FILE behind its name.
+IN_FILES = ("SECRET_KEY", "CREDENTIAL_KEYS", "DATABASE_URL", "REDIS_URL", "METRICS_TOKEN")
+
+
+def read_files() -> None:
+    """Puts what those files hold into the environment. Raises ImproperlyConfigured."""
+    for name in IN_FILES:
+        if path := os.environ.get(f"{name}_FILE"):
+            try:
+                os.environ[name] = Path(path).read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "it is not text"
+                raise ImproperlyConfigured(f"{name}_FILE names {path}, which cannot be read: {reason}.") from None
 
 
 def read_or_make(path: Path, make: Callable[[], str]) -> str:

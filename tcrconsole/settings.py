@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
-from tcrconsole.secrets import check_credential_keys, make_credential_key, make_secret_key, read_or_make
+from tcrconsole.secrets import check_credential_keys, make_credential_key, make_secret_key, read_files, read_or_make
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+read_files()
 env = environ.Env()
 
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
@@ -32,6 +34,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = env.int("SESSION_SECONDS", default=12 * 3600)
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# HSTS for other names of the domain, and for lists in browsers, is for who owns the domain to decide.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 INSTALLED_APPS = [
     "tcrconsole.admin_site.ConsoleAdminConfig",
@@ -48,6 +52,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "tcrconsole.headers.no_body_for_head",
+    "tcrconsole.probes.answer_probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "tcrconsole.headers.content_security_policy",
@@ -104,6 +109,9 @@ RQ_QUEUES = {
     name: {"URL": REDIS_URL, "DEFAULT_TIMEOUT": -1, "DEFAULT_RESULT_TTL": 0} for name in ("control", "push", "default")
 }
 RQ = {"COMMIT_MODE": "auto"}
+# The worker pools that workers started with this environment serve, and whether they serve nothing else.
+WORKER_POOLS = env.list("WORKER_POOLS", default=[])
+WORKER_POOLS_ONLY = env.bool("WORKER_POOLS_ONLY", default=False)
 
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
@@ -130,11 +138,18 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 # Served from where they lie: no collecting step between an upgrade and the right page.
 WHITENOISE_USE_FINDERS = True
 
+LOG_FORMAT = env.str("LOG_FORMAT", default="text")
+if LOG_FORMAT not in ("text", "json"):
+    raise ImproperlyConfigured(f"LOG_FORMAT is {LOG_FORMAT!r}: text or json is expected.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "text": {"()": "sync.logs.Text", "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "json": {"()": "sync.logs.Json"},
+    },
+    "filters": {"complete": {"()": "sync.logs.Complete"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["complete"]}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     # Told for each job and for each refused form: nothing that anybody could act upon.
     "loggers": {"rq.cron": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},

@@ -34,7 +34,10 @@ django.setup()
 del os.environ["DJANGO_SETTINGS_MODULE"]
 
 # In this order, so that those that wait run beside those that compute.
-LONGEST = ("tests/soak/", "tests/browser/", "tests/demo/test_demo.py", "tests/commands/", "tests/bench/", "tests/demo/")
+LONGEST = (
+    *("tests/soak/", "tests/production/", "tests/browser/", "tests/demo/test_demo.py", "tests/commands/"),
+    *("tests/bench/", "tests/demo/"),
+)
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 

@@ -34,10 +34,13 @@ me@nas: /mnt/two\\040words fuse.sshfs rw 0 0
 
 
 def found(tag: str, deploy: bool = True) -> dict[str, CheckMessage]:
-    """What the checks with this tag say, by the last part of the id; Django's own left out."""
+    """What the checks with this tag say, by the last part of the id; without Django's own and that SQLite is used."""
     messages = run_checks(tags=[tag], include_deployment_checks=deploy)
     ours = {message.id[11:]: message for message in messages if message.id and message.id.startswith("tcrconsole.")}
     assert all(message.hint for message in ours.values())
+    if tag == "database":
+        assert ("W010" in ours) == (deploy and connection.vendor == "sqlite")
+        ours.pop("W010", None)
     return ours
 
 
@@ -211,6 +214,8 @@ def test_workers_elsewhere_need_the_same_keys(staffed, monkeypatch):
     [
         ({}, set()),
         ({"ALLOWED_HOSTS": ["*"]}, {"W003"}),
+        ({"WORKER_POOLS": ["eu", "cn-2"]}, set()),
+        ({"WORKER_POOLS": ["EU west"]}, {"W011"}),
         ({"ALLOWED_HOSTS": ["localhost", "127.0.0.1", "[::1]"]}, {"W004"}),
         ({"CSRF_TRUSTED_ORIGINS": ["https://console.example"]}, {"W005"}),
         ({"HTTPS": True, "CSRF_TRUSTED_ORIGINS": ["http://console.example"]}, {"W005"}),
@@ -310,3 +315,14 @@ def test_the_command(tmp_path):
     assert "tcrconsole.E004" in full.stderr
     assert "Traceback" not in full.stderr
     assert "hidden" not in full.stderr
+
+
+@pytest.mark.django_db
+def test_pools_that_nobody_serves(staffed):
+    make_instance("frankfurt").save()
+    Instance.objects.update(pool="eu")
+    messages = found("database")
+    assert messages.keys() == {"E011"}
+    assert "WORKER_POOLS=eu " in str(messages["E011"].hint)
+    SimpleWorker(["push:eu", "default:eu"], connection=staffed).register_birth()
+    assert found("database") == {}

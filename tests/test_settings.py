@@ -104,3 +104,15 @@ def test_another_database(tmp_path):
         "console",
     )
     assert default["CONN_HEALTH_CHECKS"] is True
+
+
+def test_secrets_come_from_files_that_are_named(tmp_path):
+    (tmp_path / "key").write_text("from a file\n")
+    found = settings_with(tmp_path, "SECRET_KEY", SECRET_KEY="given", SECRET_KEY_FILE=str(tmp_path / "key"))
+    assert found["SECRET_KEY"] == "from a file"
+
+
+def test_a_file_that_cannot_be_read_is_told_in_a_sentence(tmp_path):
+    refused = load(tmp_path, "SECRET_KEY", SECRET_KEY_FILE=str(tmp_path / "none"))
+    assert "SECRET_KEY_FILE names" in refused.stderr
+    assert "which cannot be read: No such file or directory." in refused.stderr

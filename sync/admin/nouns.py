@@ -44,6 +44,7 @@ class InstanceAdmin(ReadOnlyAdmin):
                     "read_timeout",
                     "max_connections",
                     "max_bytes_per_second",
+                    "pool",
                 )
             },
         ),

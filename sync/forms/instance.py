@@ -8,10 +8,10 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
 
+from sync.forms.fields import MegabytesField
 from sync.forms.managing import MANAGING, Managing
 from sync.forms.shared import NAME_ERRORS, tell_range
 from sync.models import Instance
-from sync.models.instance import LEAST_BYTES_PER_SECOND
 from sync.services.announce.addresses import refusal_of_host
 from sync.services.grants import is_platform_administrator
 from sync.services.kinds import About, about_kinds
@@ -19,25 +19,6 @@ from sync.services.kinds import About, about_kinds
 # Whoever changes one of these decides who can read the password.
 ROUTE = ("url", "proxy", "ca_certificate", "allow_plain_http")
 LIMITS = ("connect_timeout", "read_timeout", "max_connections")
-MEGABYTE = 1_000_000
-
-
-class MegabytesField(forms.DecimalField):
-    """Bytes, entered and shown in megabytes; blank stands for 0, which means no limit."""
-
-    def prepare_value(self, value: Any) -> Any:
-        if not isinstance(value, int):
-            return value  # as it was typed
-        return f"{(Decimal(value) / MEGABYTE).normalize():f}" if value else ""
-
-    def clean(self, value: Any) -> int:
-        size = int((super().clean(value) or 0) * MEGABYTE)
-        if 0 < size < LEAST_BYTES_PER_SECOND:
-            raise forms.ValidationError(self.error_messages["min_value"])
-        return size
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return super().has_changed(self.prepare_value(initial), data)
 
 
 class InstanceForm(Managing):
@@ -80,6 +61,7 @@ class InstanceForm(Managing):
             "max_connections",
             "max_bytes_per_second",
             "poll_minutes",
+            "pool",
         )
         error_messages = {
             "name": NAME_ERRORS | {"unique": "There is an instance of this name already."},
@@ -134,7 +116,7 @@ class InstanceForm(Managing):
     def connection_fields(self) -> list[forms.BoundField]:
         """What most registries need no change of."""
         names = "allow_plain_http ca_certificate proxy connect_timeout read_timeout"
-        names += " max_connections max_bytes_per_second"
+        names += " max_connections max_bytes_per_second pool"
         return [self[name] for name in names.split()]
 
     @property

@@ -20,7 +20,17 @@ from sync.services.schedules import Schedule
 EXPRESSIONS = ("repositories", "exclude_repositories", "tags", "exclude_tags")
 # What the preview of a rule does not depend on.
 NOT_PREVIEWED = (
-    *("name", "description", "sync_now", "parallelism", "schedule", "schedule_zone", "delete_removed", "removal_share"),
+    *(
+        "name",
+        "description",
+        "sync_now",
+        "parallelism",
+        "pool",
+        "schedule",
+        "schedule_zone",
+        "delete_removed",
+        "removal_share",
+    ),
     *TELLING,
 )
 
@@ -72,6 +82,7 @@ class RuleForm(Telling):
             "overwrite",
             "with_referrers",
             "parallelism",
+            "pool",
             "schedule",
             "schedule_zone",
             "delete_removed",

@@ -9,6 +9,7 @@ from sync.models.origin import TagLock, TagOrigin
 from sync.models.preference import Preference
 from sync.models.region import RegionPair
 from sync.models.rule import ACTING, SyncRule
+from sync.models.tally import ErrorTally, TaskTally
 from sync.models.task import (
     OPEN,
     Counts,
@@ -28,6 +29,7 @@ __all__ = [
     "Announcement",
     "Counts",
     "Delivery",
+    "ErrorTally",
     "Instance",
     "Lag",
     "LogLine",
@@ -43,5 +45,6 @@ __all__ = [
     "TaskPart",
     "TaskRepository",
     "TaskResource",
+    "TaskTally",
     "Trigger",
 ]

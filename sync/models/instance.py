@@ -12,6 +12,15 @@ NAME_HELP = "Lower-case letters, digits, “-”, “.” and “_”; the first
 # No `$`: it would let a line break at the end pass.
 name_validator = RegexValidator(r"\A[a-z0-9][a-z0-9._-]{0,63}\Z", NAME_HELP)
 
+
+def is_name(text: str) -> bool:
+    try:
+        name_validator(text)
+    except ValidationError:
+        return False
+    return True
+
+
 LEAST_BYTES_PER_SECOND = 100_000
 
 
@@ -88,6 +97,13 @@ class Instance(models.Model):
         default=0,
         validators=[check_bytes_per_second],
         help_text="To and from it, over all workers together; 0: no limit.",
+    )
+    pool = models.CharField(
+        "worker pool",
+        max_length=64,
+        blank=True,
+        validators=[name_validator],
+        help_text="Whose workers reach it, where not all of them do. Blank: the default pool's.",
     )
     checked_at = models.DateTimeField(null=True, editable=False)
     healthy = models.BooleanField(null=True, editable=False)

@@ -71,6 +71,13 @@ class SyncRule(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(64)],
         help_text="Workers that may work on one task of this rule at the same time.",
     )
+    pool = models.CharField(
+        "worker pool",
+        max_length=64,
+        blank=True,
+        validators=[name_validator],
+        help_text="Whose workers execute it. Blank: the source's pool, else the target's.",
+    )
     schedule = models.CharField(
         max_length=100, blank=True, help_text="A cron expression, for example 0 3 * * *. Blank: pushes and Sync only."
     )

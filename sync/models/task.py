@@ -135,6 +135,12 @@ class SyncTask(Counts):
         return int(self.snapshot.get("parallelism", 1))
 
     @property
+    def pool(self) -> str:
+        """Whose workers execute it, as it is now: the rule's pool, else its source's, else its target's; or blank."""
+        named = (getattr(self, one) for one in ("rule", "source", "target"))
+        return next((one.pool for one in named if one and one.pool), "")
+
+    @property
     def time_spent(self) -> timedelta | None:
         """From the start to the end of all synchronizations; while it runs, so far; None before."""
         if self.started_at is None:

@@ -53,11 +53,16 @@ def readable(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def scrub(text: str) -> str:
-    """`text`, readable, without what may be a secret: query strings, passwords in URLs, tokens."""
+def hide_secrets(text: str) -> str:
+    """`text` without what may be a secret: query strings, passwords in URLs, tokens."""
     for secret, shown in _SECRETS:
         text = secret.sub(shown, text)
-    return readable(text)
+    return text
+
+
+def scrub(text: str) -> str:
+    """The same, readable."""
+    return readable(hide_secrets(text))
 
 
 class OciError(Exception):

@@ -12,7 +12,7 @@ from sync.credentials import CredentialKeyMissing
 from sync.limits import Crowded
 from sync.models import OPEN, Status, SyncRule, SyncTask, TaskPart
 from sync.oci.errors import Cancelled, OciError
-from sync.services import announce, claims, grants, listings, outages, removals, tasklog, waiting
+from sync.services import announce, claims, grants, listings, outages, removals, tallies, tasklog, waiting
 from sync.services.turn import Away, Turn, never
 
 log = logging.getLogger(__name__)
@@ -104,6 +104,7 @@ def finish(task: SyncTask) -> bool:
             tasklog.say(fresh, tasklog.INFO if end == Status.SUCCEEDED else tasklog.WARNING, f"Ended: {end.label}.")
             fresh.close(end)
             announce.task_ended(fresh)
+            tallies.task_ended(fresh)
     task.refresh_from_db()
     if not task.is_open:
         listings.drop(task.pk)
@@ -137,7 +138,7 @@ def sweep(leaving: Callable[[], bool] = never) -> list[Idle]:
     Leaves what it can to the next one when `leaving`.
     """
     claims.take_back()
-    unended = SyncTask.objects.filter(status__in=OPEN).select_related("source", "target").defer("selection")
+    unended = SyncTask.objects.filter(status__in=OPEN).select_related("rule", "source", "target").defer("selection")
     for task in outages.waited_too_long(unended):
         if not leaving():
             _guarded(task, lambda task: claims.give_up(task, outages.told(task)))

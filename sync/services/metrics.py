@@ -1,18 +1,21 @@
-"""Figures for Prometheus, looked up when they are asked for."""
+"""Figures for Prometheus, looked up when they are asked for. None of them counts resources: they are kept in sums."""
 
+from collections import Counter
 from collections.abc import Iterator
 
-from django.db.models import Count
+from django.db.models import Count, Min
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from sync import queue
-from sync.models import OPEN, Notification, SyncRule, SyncTask
-from sync.services import lag, removals
+from sync.models import OPEN, ErrorTally, Instance, Notification, Status, SyncRule, SyncTask
+from sync.services import health, lag, removals, tallies
 
 LAGS = {"median": "lag_median", "p95": "lag_p95", "worst": "lag_worst"}
+OUTCOMES = ("copied", "unchanged", "conflict", "superseded", "failed", "removed")
+SIDES = ["source", "target"]
 
 
 def exposition() -> bytes:
@@ -26,6 +29,8 @@ class _Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from _lags()
         yield from _tasks()
+        yield from _totals()
+        yield from _instances()
         yield from _queue()
 
 
@@ -54,14 +59,53 @@ def _lags() -> Iterator[Metric]:
 
 
 def _tasks() -> Iterator[Metric]:
-    counted = SyncTask.objects.filter(status__in=OPEN).order_by().values_list("status").annotate(Count("pk"))
-    numbers = dict(counted)
+    counted = SyncTask.objects.filter(status__in=OPEN).order_by().values("status")
+    numbers = {row["status"]: row for row in counted.annotate(number=Count("pk"), oldest=Min("created_at"))}
     tasks = GaugeMetricFamily("tcrconsole_open_tasks", "Tasks that have not ended.", labels=["status"])
     for status in OPEN:
-        tasks.add_metric([status], numbers.get(status, 0))
+        tasks.add_metric([status], numbers[status]["number"] if status in numbers else 0)
     yield tasks
+    waiting = numbers.get(Status.WAITING)
+    age = (timezone.now() - waiting["oldest"]).total_seconds() if waiting else 0
+    said = "Since the oldest task was opened that nobody has begun; 0 when there is none."
+    yield GaugeMetricFamily("tcrconsole_oldest_waiting_task_seconds", said, value=age)
     asking = removals.asks(SyncTask.objects.filter(status__in=OPEN)).count()
     yield GaugeMetricFamily("tcrconsole_questions", "Tasks that ask a person whether to delete.", value=asking)
+
+
+def _totals() -> Iterator[Metric]:
+    """Since counting began: what has ended, and what open tasks have done so far."""
+    tasks = CounterMetricFamily("tcrconsole_tasks", "Tasks that ended.", labels=[*SIDES, "status"])
+    sums: Counter[tuple[str, str, str]] = Counter()
+    for row in tallies.totals():
+        sides = row["source__name"], row["target__name"]
+        if row["end"] != tallies.OPEN_ONES:
+            tasks.add_metric([*sides, row["end"]], row["number"])
+        for field in (*OUTCOMES, "moved_bytes"):
+            sums[*sides, field] += row[field]
+    yield tasks
+    resources = CounterMetricFamily("tcrconsole_resources", "What became of resources.", labels=[*SIDES, "outcome"])
+    moved = CounterMetricFamily("tcrconsole_moved_bytes", "Bytes of layers that were sent to targets.", labels=SIDES)
+    for (source, target, field), number in sums.items():
+        if field == "moved_bytes":
+            moved.add_metric([source, target], number)
+        else:
+            resources.add_metric([source, target, field], number)
+    yield resources
+    yield moved
+
+
+def _instances() -> Iterator[Metric]:
+    up = GaugeMetricFamily("tcrconsole_instance_up", "0 while it does not answer.", labels=["instance"])
+    for name, down_since in Instance.objects.values_list("name", "down_since"):
+        up.add_metric([name], float(down_since is None))
+    yield up
+    errors = CounterMetricFamily(
+        "tcrconsole_registry_errors", "Failures that tasks met at an instance.", labels=["instance", "class"]
+    )
+    for name, kind, number in ErrorTally.objects.values_list("instance__name", "kind", "number"):
+        errors.add_metric([name, kind], number)
+    yield errors
 
 
 def _queue() -> Iterator[Metric]:
@@ -72,5 +116,23 @@ def _queue() -> Iterator[Metric]:
         state = None
     yield GaugeMetricFamily("tcrconsole_queue_up", "1 when the queue answers.", value=float(state is not None))
     if state is not None:
-        yield GaugeMetricFamily("tcrconsole_workers", "Workers alive.", value=len(state.workers))
-        yield GaugeMetricFamily("tcrconsole_schedulers", "Schedulers alive.", value=state.schedulers)
+        yield from _staff(state)
+
+
+def _staff(state: queue.QueueState) -> Iterator[Metric]:
+    jobs = GaugeMetricFamily("tcrconsole_queue_jobs", "Jobs that wait for a worker.", labels=["queue"])
+    for name, number in sorted(state.queued.items()):
+        jobs.add_metric([name], number)
+    yield jobs
+    yield GaugeMetricFamily("tcrconsole_workers", "Workers alive.", value=len(state.workers))
+    alive = queue.crew(worker.queues for worker in state.workers)
+    by_pool = GaugeMetricFamily(
+        "tcrconsole_pool_workers", "Workers alive that execute all tasks of a pool.", labels=["pool"]
+    )
+    for pool in sorted({"", *alive, *health.pools_named()}):
+        by_pool.add_metric([pool or "default"], alive[pool])
+    yield by_pool
+    yield GaugeMetricFamily("tcrconsole_schedulers", "Schedulers alive.", value=state.schedulers)
+    if state.scheduler_silent is not None:
+        said = "Since the last sign of life of a scheduler."
+        yield GaugeMetricFamily("tcrconsole_scheduler_heartbeat_seconds", said, value=state.scheduler_silent)

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from sync.models import Instance, SyncTask
 from sync.oci.errors import Cancelled, OciError
+from sync.services import tallies
 
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(minutes=15)
@@ -31,6 +32,7 @@ def may_ask(instance: Instance) -> bool:
 def went_down(instance: Instance, error: OciError) -> None:
     """It did not answer: everything for it waits, after each try for a quarter as long as it has been away."""
     now = timezone.now()
+    tallies.failed(instance.pk, {tallies.kind_of(error): 1})
     Instance.objects.filter(pk=instance.pk, down_since=None).update(down_since=now)
     instance.refresh_from_db(fields=["down_since"])
     Instance.objects.filter(pk=instance.pk).update(next_try_at=_next_try(instance), down_reason=str(error))
@@ -54,6 +56,7 @@ def refuses(instance: Instance, error: OciError) -> None:
     if not (error.retryable or isinstance(error, Cancelled)):
         # Waiting is no use any more: else it would be told as away, and since when, instead of this.
         came_back(instance)
+        tallies.failed(instance.pk, {tallies.kind_of(error): 1})
         note_health(instance, error.reason)
 
 

@@ -12,7 +12,7 @@ from sync.models import SyncTask, TaskPart, TaskRepository, Trigger
 from sync.replication.events import Event, Kept, RepositoryDone, ResourceDone, Tick
 from sync.replication.lease import Lease
 from sync.replication.work import RepositoryWork
-from sync.services import removals, writing
+from sync.services import removals, tallies, writing
 from sync.services.memory import Memory, remembered
 from sync.services.order import Umpire
 from sync.services.patience import PutOff, put_off
@@ -38,6 +38,7 @@ class Recorder:
         # The engine is done with these: written with all others, and until then their repositories stay ours.
         self._ended: dict[Sheet, PutOff | None] = {}
         self._flushed_at = self._beat_at = monotonic()
+        self._failures = tallies.Failures(task)
         self.met_outage = False
         self._got_through = False
         self._divided = False
@@ -90,6 +91,8 @@ class Recorder:
         return work
 
     def record(self, event: Event | Tick) -> None:
+        if isinstance(event, ResourceDone) and event.error is not None:
+            self._failures.met(event.error)
         if isinstance(event, Event):
             sheet = self._sheets.get(event.repository)
             if sheet is None or sheet.lost:
@@ -117,6 +120,7 @@ class Recorder:
         if beat:
             self._beat_at = monotonic()
         self._flushed_at = monotonic()
+        self._failures.flush()
         if self._umpire is not None:
             self._umpire.release()
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from django.db import transaction
 
-from sync import queue
+from sync import pools, queue
 from sync.models import OPEN, Status, SyncRule, SyncTask, TaskPart, TaskResource, Trigger
-from sync.services import announce, claims, removals, tasklog
+from sync.services import announce, claims, removals, tallies, tasklog
 from sync.services.execute import finish
 from sync.services.spec import spec_of_rule
 
@@ -46,15 +46,16 @@ def open_task(
     """
     with transaction.atomic():
         # Two clicks at once: the second waits here and then finds the task of the first.
-        rule = SyncRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
+        locked = SyncRule.objects.select_for_update(no_key=True, of=("self",)).select_related("source", "target")
+        rule = locked.get(pk=rule.pk)
         if not selection:
             running = _full_task_of(rule, quick=quick)
             if running is not None:
                 return Opened(running, created=False)
         task = SyncTask.objects.create(
             rule=rule,
-            source_id=rule.source_id,
-            target_id=rule.target_id,
+            source=rule.source,
+            target=rule.target,
             snapshot=rule.snapshot(),
             selection=[{"repository": repository, "tag": tag} for repository, tag in selection],
             trigger=trigger,
@@ -177,12 +178,12 @@ def retry_failed(task: SyncTask, *, actor: str = "", enqueue: bool = True) -> Op
 
 def spread(task: SyncTask) -> None:
     """Called by a worker of the task, which has found more than it can do alone."""
-    top_up(task, max(claims.owners(task), 1), claims.ready(task).count(), queue.queued_tasks()[task.pk])
+    top_up(task, max(claims.owners(task), 1), claims.ready(task).count(), queue.queued_tasks()[task.pk, task.pool])
 
 
 def go_on(task: SyncTask) -> None:
     """Called by a worker whose turn is over: somebody shall take the next one."""
-    top_up(task, claims.owners(task), claims.ready(task).count(), queue.queued_tasks()[task.pk])
+    top_up(task, claims.owners(task), claims.ready(task).count(), queue.queued_tasks()[task.pk, task.pool])
 
 
 def top_up(task: SyncTask, working: int, ready: int, queued: int) -> int:
@@ -198,8 +199,8 @@ def top_up(task: SyncTask, working: int, ready: int, queued: int) -> int:
 
 
 def queue_for(task: SyncTask) -> str:
-    """Pushes go before bulk work."""
-    return "push" if task.trigger == Trigger.PUSH else "default"
+    """Pushes go before bulk work, in the pool of the task."""
+    return pools.queue_name("push" if task.trigger == Trigger.PUSH else "default", task.pool)
 
 
 def stop_task(task: SyncTask, *, actor: str = "") -> bool:
@@ -224,4 +225,5 @@ def ask_to_stop(task: SyncTask, *, actor: str = "") -> bool:
         if task.stop_waiting():
             task.parts.all().delete()
             announce.task_ended(task)
+            tallies.task_ended(task)
     return bool(asked)

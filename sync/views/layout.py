@@ -144,9 +144,10 @@ class Layout:
         return preferences.kept_in(self._request.session)
 
     @cached_property
-    def no_worker(self) -> bool:
-        """Tasks will wait: no worker is running, or the queue cannot be asked."""
-        return not cache.get_or_set("worker_count", health.worker_count, WORKERS_SECONDS)
+    def missing_workers(self) -> list[str]:
+        """Why tasks of the current instance will wait: nobody who executes them was there some seconds ago."""
+        known = cache.get_or_set("staffing", health.staffing, WORKERS_SECONDS)
+        return known.missing(self.current.pk if self.current else None) if known else []
 
 
 def layout(request: HttpRequest) -> dict[str, Layout]:

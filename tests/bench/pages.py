@@ -117,6 +117,7 @@ def _pages(client: Any, filled: "Filled") -> Iterator[tuple[str, str]]:
     rules, logs = reverse("rules", args=[source]), reverse("rule", args=[source, filled.rule.name])
     task, ended = (reverse("task", args=[source, pk]) for pk in (broad.pk, deep.task_id))
     repository = reverse("task-repository", args=[source, deep.task_id, deep.pk])
+    yield "figures for Prometheus", reverse("metrics")
     yield "instances", reverse("instances")
     yield "where is it", reverse("where", query={"ref": "team-1/web:1.2.3"})
     yield "rules", rules

@@ -179,7 +179,7 @@ def test_what_was_typed_is_there_again_after_the_session_ended(page: Page, conso
     page.get_by_label("Name", exact=True).fill("tokyo")
     page.get_by_label("Address", exact=True).fill("https://registry.example")
     page.get_by_label("Password").fill("never-kept")
-    page.get_by_text("Plain HTTP, certificates, proxy and limits").click()
+    page.get_by_text("Plain HTTP, certificates, proxy, limits and workers").click()
     plain = page.get_by_label("Allow plain", exact=False)
     plain.check()
     page.context.clear_cookies(name="sessionid")

@@ -17,6 +17,17 @@ def test_alive_asks_nobody(client):
     assert "no-store" in answer.headers["Cache-Control"]
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_probes_come_by_address_and_plain_http(client, settings, monkeypatch, path):
+    """As a kubelet or a container's health check does it; neither follows a redirect to a name."""
+    monkeypatch.setattr(health, "parts", parts)
+    settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = ["console.example"], True
+    assert client.get(path, headers={"host": "10.0.0.7:8000"}).status_code == 200
+    assert client.head(path, headers={"host": "10.0.0.7:8000"}).content == b""
+    assert client.post(path, headers={"host": "10.0.0.7:8000"}).status_code == 405
+    assert client.get("/", headers={"host": "10.0.0.7:8000"}).status_code == 400
+
+
 def test_ready_when_all_is_there(client, monkeypatch):
     monkeypatch.setattr(health, "parts", parts)
     answer = client.get("/readyz")

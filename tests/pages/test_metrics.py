@@ -3,11 +3,16 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from redis import Redis
+from rq import SimpleWorker
+from rq.cron import CronScheduler
 
 from sync import queue
-from sync.models import Lag, Notification, Status, SyncTask, Trigger
-from sync.services import lag
+from sync.models import Delivery, Instance, Lag, Notification, Status, SyncTask, TaskRepository, TaskResource, Trigger
+from sync.services import lag, tallies
 
 pytestmark = pytest.mark.django_db
 
@@ -66,3 +71,77 @@ def test_lags_and_what_waits(admin_client, rule):
     assert 90 <= float(shown[f"tcrconsole_oldest_push_seconds{{{labels}}}"]) < 100
     assert shown["tcrconsole_notifications_waiting"] == "1.0"
     assert shown['tcrconsole_open_tasks{status="waiting"}'] == "1.0"
+
+
+def ended(rule, status, **counts):
+    task = SyncTask.objects.create(
+        rule=rule, source=rule.source, target=rule.target, snapshot=rule.snapshot(), trigger="manual", **counts
+    )
+    task.close(status)
+    tallies.task_ended(task)
+
+
+def test_what_became_of_tasks_and_resources_is_summed_up(admin_client, rule):
+    ended(rule, Status.SUCCEEDED, copied=3, unchanged=2, moved_bytes=5000)
+    ended(rule, Status.PARTIAL, copied=1, failed=1, moved_bytes=70)
+    SyncTask.objects.create(
+        rule=rule,
+        source=rule.source,
+        target=rule.target,
+        snapshot={},
+        trigger="push",
+        status="synchronizing",
+        copied=10,
+    )
+    tallies.failed(rule.source_id, {"ServerFault": 2})
+    tallies.failed(rule.source_id, {"ServerFault": 1, "TooManyRequests": 4})
+    shown = figures(admin_client.get("/metrics"))
+    sides = f'source="{rule.source.name}",', f',target="{rule.target.name}"'
+    assert shown[f'tcrconsole_tasks_total{{{sides[0]}status="succeeded"{sides[1]}}}'] == "1.0"
+    assert shown[f'tcrconsole_tasks_total{{{sides[0]}status="partial"{sides[1]}}}'] == "1.0"
+    assert shown[f'tcrconsole_resources_total{{outcome="copied",{sides[0][:-1]}{sides[1]}}}'] == "14.0"
+    assert shown[f'tcrconsole_resources_total{{outcome="failed",{sides[0][:-1]}{sides[1]}}}'] == "1.0"
+    assert shown[f"tcrconsole_moved_bytes_total{{{sides[0][:-1]}{sides[1]}}}"] == "5070.0"
+    errors = {key: value for key, value in shown.items() if "registry_errors_total" in key}
+    assert sorted(errors.values()) == ["3.0", "4.0"]
+    SyncTask.objects.all().delete()
+    kept = figures(admin_client.get("/metrics"))
+    assert kept[f'tcrconsole_tasks_total{{{sides[0]}status="succeeded"{sides[1]}}}'] == "1.0", (
+        "pruning takes nothing away"
+    )
+
+
+def test_queues_pools_and_the_scheduler(admin_client, rule, valkey):
+    Instance.objects.filter(pk=rule.target_id).update(pool="eu", down_since=timezone.now())
+    with Redis.from_url(valkey) as server:
+        SimpleWorker(["control", "push", "default"], connection=server).register_birth()
+        CronScheduler(server).register_birth()
+    queue.enqueue_task(1, "default:eu")
+    SyncTask.objects.create(rule=rule, snapshot={}, trigger="push", created_at=timezone.now() - timedelta(seconds=60))
+    shown = figures(admin_client.get("/metrics"))
+    assert shown['tcrconsole_queue_jobs{queue="default:eu"}'] == "1.0"
+    assert shown['tcrconsole_queue_jobs{queue="control"}'] == "0.0"
+    assert shown['tcrconsole_pool_workers{pool="default"}'] == "1.0"
+    assert shown['tcrconsole_pool_workers{pool="eu"}'] == "0.0"
+    assert shown["tcrconsole_schedulers"] == "1.0"
+    assert 0 <= float(shown["tcrconsole_scheduler_heartbeat_seconds"]) < 30
+    assert 60 <= float(shown["tcrconsole_oldest_waiting_task_seconds"]) < 90
+    assert shown[f'tcrconsole_instance_up{{instance="{rule.target.name}"}}'] == "0.0"
+    assert shown[f'tcrconsole_instance_up{{instance="{rule.source.name}"}}'] == "1.0"
+
+
+def test_figures_cost_the_same_however_much_there_is(admin_client, rule, valkey):
+    """None reads a row of a resource or a repository, nor one for each task that ended."""
+
+    def statements() -> list[str]:
+        with CaptureQueriesContext(connection) as asked:
+            admin_client.get("/metrics")
+        return [one["sql"] for one in asked]
+
+    before = statements()
+    for number in range(3):
+        ended(rule, Status.SUCCEEDED, copied=number)
+    after = statements()
+    assert len(after) == len(before)
+    for table in (TaskResource, TaskRepository, Delivery):
+        assert not any(f'"{table._meta.db_table}"' in one for one in after), table

@@ -1,5 +1,7 @@
 """A task that asks whether to delete in the target, and the answers."""
 
+from collections import Counter
+
 import pytest
 
 from sync.models import Delivery, Removal, Status
@@ -45,7 +47,7 @@ def test_a_task_that_would_delete_much_asks(console, asking):
 
 
 def test_yes_makes_work_of_it(console, asking, monkeypatch):
-    monkeypatch.setattr("sync.queue.queued_tasks", lambda: {asking.pk: 0})
+    monkeypatch.setattr("sync.queue.queued_tasks", Counter)
     enqueued: list[object] = []
     monkeypatch.setattr("sync.queue.enqueue_task", lambda *job: enqueued.append(job))
     console.post(f"/i/prod-gz/tasks/{asking.pk}/removals/", {"answer": "delete"})

@@ -70,6 +70,7 @@ INSTANCE: dict[str, Any] = {
     "max_connections": 17,
     "max_bytes_per_second": 1_000_000,
     "poll_minutes": 15,
+    "pool": "eu",
     "ca_certificate": self_signed("127.0.0.1")[0],
 }
 RULE: dict[str, Any] = {
@@ -88,6 +89,7 @@ RULE: dict[str, Any] = {
     "overwrite": True,
     "enabled": False,
     "parallelism": 5,
+    "pool": "cn",
     "schedule": "0 3 * * *",
     "schedule_zone": "Asia/Shanghai",
     "delete_removed": True,

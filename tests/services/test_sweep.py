@@ -110,10 +110,10 @@ def test_the_job_may_run_twice_at_once():
         return sorted(TaskPart.objects.filter(task=task).values_list("claim", "lost_owners"))
 
     assert in_threads([look]) == [[("", 0), ("", 1)]]
-    enqueued = queue.queued_tasks()[task.pk]
+    enqueued = queue.queued_tasks()[task.pk, ""]
     assert enqueued >= 2
     in_threads([jobs.sweep])
-    assert queue.queued_tasks()[task.pk] == enqueued
+    assert queue.queued_tasks()[task.pk, ""] == enqueued
 
 
 @pytest.mark.django_db(transaction=True)
@@ -124,4 +124,4 @@ def test_what_the_queue_lost_is_enqueued_again_where_it_was(trigger, name, rule,
     (job,) = get_queue(name).jobs
     assert (job.func_name, job.args) == ("sync.jobs.execute_task", (task.pk,))
     jobs.sweep()
-    assert queue.queued_tasks() == {task.pk: 1}
+    assert queue.queued_tasks() == {(task.pk, ""): 1}

@@ -83,9 +83,9 @@ def test_no_more_workers_than_the_rule_allows(parallelism, helps, rule, namespac
 
 @contextmanager
 def newly_enqueued(task: SyncTask, expected: int) -> Iterator[None]:
-    before = queue.queued_tasks()[task.pk]
+    before = queue.queued_tasks()[task.pk, ""]
     yield
-    assert queue.queued_tasks()[task.pk] - before == expected
+    assert queue.queued_tasks()[task.pk, ""] - before == expected
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ def test_the_job_asks_for_others_when_it_has_planned_and_for_a_successor_when_it
     task.refresh_from_db()
     assert (task.status, task.repository_count, task.done) == (Status.SYNCHRONIZING, 5, 0)
     # Two others beside its own successor.
-    assert queue.queued_tasks() == {task.pk: 3}
+    assert queue.queued_tasks() == {(task.pk, ""): 3}
     settings.SLICE_SECONDS = 60
     jobs.execute_task(task.pk)
     task.refresh_from_db()
     assert (task.status, task.copied) == (Status.SUCCEEDED, 5)
-    assert queue.queued_tasks() == {task.pk: 3}
+    assert queue.queued_tasks() == {(task.pk, ""): 3}
 
 
 @pytest.mark.django_db(transaction=True)

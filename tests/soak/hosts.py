@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-NETWORK = "10.213.87"
+# Several may be there at once, as tests that run side by side make them.
+NETWORK = f"10.213.{os.getpid() % 254 + 1}"
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,7 @@ INSTANCE_FIELDS = (
     Field("max_connections", int),
     Field("max_bytes_per_second", int),
     Field("poll_minutes", int),
+    Field("pool", str),
     Field("ca_certificate", str),
 )
 RULE_FIELDS = (
@@ -144,6 +145,7 @@ RULE_FIELDS = (
     Field("overwrite", bool),
     Field("enabled", bool),
     Field("parallelism", int),
+    Field("pool", str),
     Field("schedule", str),
     Field("schedule_zone", str),
     Field("delete_removed", bool),

@@ -1,0 +1,55 @@
+"""Lines of the log: which task and rule they are about, as text or as JSON, and never a secret in them."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pythonjsonlogger.core import LogData
+from pythonjsonlogger.json import JsonFormatter
+
+from sync.oci.errors import hide_secrets
+
+# Of the whole process, not of a thread: a worker does one job at a time, and the threads of the engine belong to it.
+_about: dict[str, int] = {}
+KEPT = ("time", "level", "logger", "message", *("task", "rule"), "exc_info", "stack_info")
+NAMES = {"asctime": "time", "levelname": "level", "name": "logger"}
+
+
+@contextmanager
+def about(**ids: int | None) -> Iterator[None]:
+    """For the time of a job: what the lines of this process are about."""
+    _about.update({name: pk for name, pk in ids.items() if pk is not None})
+    try:
+        yield
+    finally:
+        _about.clear()
+
+
+class Complete(logging.Filter):
+    """Adds the IDs of task and rule, and takes out what may be a secret."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        for name, pk in _about.items():
+            setattr(record, name, pk)
+        record.msg, record.args = hide_secrets(record.getMessage()), None
+        return True
+
+
+class Text(logging.Formatter):
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+        return hide_secrets(super().formatException(ei))
+
+
+class Json(JsonFormatter):
+    """One object a line. What libraries attach besides, as the request of a page, is not told."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields=NAMES)
+        self.default_time_format, self.default_msec_format = "%Y-%m-%dT%H:%M:%S%z", ""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return hide_secrets("".join(super().formatException(ei)))
+
+    def process_log_record(self, log_data: LogData) -> LogData:
+        return {name: value for name, value in super().process_log_record(log_data).items() if name in KEPT}
