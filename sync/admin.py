@@ -13,6 +13,7 @@ from django.http import HttpRequest
 
 from sync.models import (
     Announcement,
+    AuditEntry,
     Delivery,
     Instance,
     LogLine,
@@ -261,3 +262,23 @@ class AnnouncementAdmin(LargeTableAdmin):
         yield Q(rule__in=_ids(SyncRule.objects.filter(name=term)))
         if NUMBER.fullmatch(term):
             yield Q(task=int(term))
+
+
+admin.site.unregister(AuditEntry)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(LargeTableAdmin):
+    list_display = ("timestamp", "actor_name", "remote_addr", "verb", "object_repr", "content_type", "detail")
+    list_filter = ("verb",)
+    list_select_related = ("content_type",)
+    search_help_text = "Name of who did it, or ID of what it was done to"
+    fields = (
+        *("timestamp", "actor_name", "remote_addr", "verb"),
+        *("content_type", "object_pk", "object_repr", "detail", "changes"),
+    )
+
+    def ways(self, term: str) -> Iterator[Q]:
+        yield Q(actor_name=term)
+        if NUMBER.fullmatch(term):
+            yield Q(object_id=int(term))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import environ
 
+from tcrconsole.callers import check_networks
 from tcrconsole.secrets import check_credential_keys, make_credential_key, make_secret_key, read_or_make
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -30,6 +31,8 @@ SECURE_REDIRECT_EXEMPT = [r"^hooks/"]
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) if HTTPS else 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = env.int("SESSION_SECONDS", default=12 * 3600)
+# Proxies in front, addresses or networks: what they say in X-Forwarded-For counts, what others say does not.
+TRUSTED_PROXIES = check_networks(env.list("TRUSTED_PROXIES", default=[]))
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
@@ -43,11 +46,13 @@ INSTALLED_APPS = [
     "django_htmx",
     "django_rq",
     "guardian",
+    "auditlog",
     "sync",
 ]
 
 MIDDLEWARE = [
     "tcrconsole.headers.no_body_for_head",
+    "tcrconsole.callers.address_of_client",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "tcrconsole.headers.content_security_policy",
@@ -55,6 +60,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tcrconsole.callers.on_behalf_of_user",
     "tcrconsole.signin.SignInMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -163,5 +169,9 @@ CONSOLE_URL = env.str("CONSOLE_URL", default="")
 TASK_LOG_LINES = env.int("TASK_LOG_LINES", default=5000)
 # Tasks that ended longer ago are deleted, but for the newest 20 of each rule; 0: none is.
 TASK_DAYS = env.int("TASK_DAYS", default=90)
+# Audit entries that are older are deleted; 0: none is.
+AUDIT_DAYS = env.int("AUDIT_DAYS", default=365)
+AUDITLOG_LOGENTRY_MODEL = "sync.AuditEntry"
+AUDITLOG_USE_FK_STRING_REPRESENTATION = True
 # What Prometheus shows as its bearer token; blank: figures are for signed-in platform administrators only.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")

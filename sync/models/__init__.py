@@ -1,6 +1,7 @@
 """The nouns."""
 
 from sync.models.announcement import Announcement
+from sync.models.audit import AuditEntry, Verb
 from sync.models.delivery import Delivery
 from sync.models.instance import Instance
 from sync.models.lag import Lag
@@ -26,6 +27,7 @@ __all__ = [
     "ACTING",
     "OPEN",
     "Announcement",
+    "AuditEntry",
     "Counts",
     "Delivery",
     "Instance",
@@ -44,4 +46,5 @@ __all__ = [
     "TaskRepository",
     "TaskResource",
     "Trigger",
+    "Verb",
 ]
