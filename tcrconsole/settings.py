@@ -1,5 +1,6 @@
 """Settings of the console, all from the environment. docs/operations.md explains each one."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import environ
@@ -47,6 +48,7 @@ INSTALLED_APPS = [
     "django_rq",
     "guardian",
     "auditlog",
+    "axes",
     "sync",
 ]
 
@@ -65,6 +67,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    # The last: it makes another page of what the form of sign-in answers.
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "tcrconsole.urls"
@@ -110,6 +114,7 @@ RQ_QUEUES = {
 RQ = {"COMMIT_MODE": "auto"}
 
 AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
@@ -120,7 +125,25 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+
+# So many wrong passwords for a name from one address, and it takes none for so long. Kept in the database, which all
+# web processes share.
+AXES_FAILURE_LIMIT = max(1, env.int("LOGIN_FAILURES", default=5))
+AXES_COOLOFF_TIME = timedelta(minutes=max(1, env.int("LOGIN_LOCK_MINUTES", default=15)))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_HANDLER = "tcrconsole.signin.Attempts"
+AXES_LOCKOUT_CALLABLE = "tcrconsole.signin.locked_out"
+AXES_WHITELIST_CALLABLE = "tcrconsole.signin.is_without_password"
+# Who goes on trying makes it no longer; who succeeds begins anew.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+# Names and addresses are in the log, for who looks where attempts come from; passwords never are.
+AXES_SENSITIVE_PARAMETERS: list[str] = []
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
