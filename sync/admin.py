@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -15,6 +16,7 @@ from sync.models import (
     Announcement,
     AuditEntry,
     Delivery,
+    Identity,
     Instance,
     LogLine,
     Notification,
@@ -24,7 +26,7 @@ from sync.models import (
     TaskRepository,
     TaskResource,
 )
-from sync.services import circles, configure
+from sync.services import circles, configure, grants
 
 COUNTED_ROWS = 5000
 NUMBER = re.compile(r"[0-9]{1,18}")
@@ -282,3 +284,15 @@ class AuditEntryAdmin(LargeTableAdmin):
         yield Q(actor_name=term)
         if NUMBER.fullmatch(term):
             yield Q(object_id=int(term))
+
+
+@admin.register(Identity)
+class IdentityAdmin(ReadOnlyAdmin):
+    """Deleted, it lets the next person of this name at the provider have the user (OIDC_ADOPT_USERS)."""
+
+    list_display = ("user", "subject", "issuer", "created_at")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "subject")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return grants.is_platform_administrator(cast(User, request.user))

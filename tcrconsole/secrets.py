@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
@@ -37,6 +38,26 @@ def check_credential_keys(keys: list[str]) -> list[str]:
             "tells how to make one."
         ) from None
     return keys
+
+
+def secret_of(name: str) -> str:
+    """Of this environment variable, or of the file that the one with _FILE names. Raises ImproperlyConfigured."""
+    file = os.environ.get(f"{name}_FILE", "")
+    try:
+        return Path(file).read_text().strip() if file else os.environ.get(name, "")
+    except (OSError, ValueError) as error:
+        raise ImproperlyConfigured(f"{name}_FILE: {file} cannot be read ({type(error).__name__}).") from None
+
+
+def check_issuer(url: str) -> str:
+    """The URL of a provider of single sign-on, blank for none; raises ImproperlyConfigured for an unsafe one."""
+    parts = urlsplit(url)
+    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if url and (not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and loopback))):
+        raise ImproperlyConfigured("OIDC_ISSUER: give the provider's address as https://host/path.")
+    if url and not os.environ.get("OIDC_CLIENT_ID"):
+        raise ImproperlyConfigured("OIDC_ISSUER goes with OIDC_CLIENT_ID, the name of this console at the provider.")
+    return url
 
 
 def make_secret_key() -> str:

@@ -6,7 +6,14 @@ from pathlib import Path
 import environ
 
 from tcrconsole.callers import check_networks
-from tcrconsole.secrets import check_credential_keys, make_credential_key, make_secret_key, read_or_make
+from tcrconsole.secrets import (
+    check_credential_keys,
+    check_issuer,
+    make_credential_key,
+    make_secret_key,
+    read_or_make,
+    secret_of,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -113,9 +120,29 @@ RQ_QUEUES = {
 }
 RQ = {"COMMIT_MODE": "auto"}
 
+# Single sign-on, if there is an issuer: tcrconsole.sso.
+OIDC_ISSUER = check_issuer(env.str("OIDC_ISSUER", default=""))
+OIDC_NAME = env.str("OIDC_NAME", default="single sign-on")
+OIDC_ONLY = bool(OIDC_ISSUER) and env.bool("OIDC_ONLY", default=False)
+OIDC_RP_CLIENT_ID = env.str("OIDC_CLIENT_ID", default="")
+OIDC_RP_CLIENT_SECRET = secret_of("OIDC_CLIENT_SECRET")
+OIDC_RP_SCOPES = env.str("OIDC_SCOPES", default="openid profile email")
+OIDC_USE_PKCE = True
+OIDC_TIMEOUT = 10
+OIDC_AUTHENTICATION_CALLBACK_URL = "sso-callback"
+# What groups of the provider make of people here, at each sign-in; blank: nothing.
+OIDC_GROUPS_CLAIM = env.str("OIDC_GROUPS_CLAIM", default="groups")
+OIDC_ADMIN_GROUP = env.str("OIDC_ADMIN_GROUP", default="")
+OIDC_STAFF_GROUP = env.str("OIDC_STAFF_GROUP", default="")
+OIDC_CREATE_GROUPS = env.bool("OIDC_CREATE_GROUPS", default=False)
+# Whether somebody may have the user of their name that was made here before.
+OIDC_ADOPT_USERS = env.bool("OIDC_ADOPT_USERS", default=False)
+
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+    *(["tcrconsole.sso.backend.SingleSignOn"] if OIDC_ISSUER else []),
+    # Without it no password is taken; permissions are answered by the one before.
+    *([] if OIDC_ONLY else ["django.contrib.auth.backends.ModelBackend"]),
     "guardian.backends.ObjectPermissionBackend",
 ]
 # Nobody has rights without signing in.

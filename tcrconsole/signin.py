@@ -9,7 +9,7 @@ from axes.handlers.proxy import AxesProxyHandler
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.contrib.auth.views import redirect_to_login
+from django.contrib.auth.views import LoginView, redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -26,6 +26,14 @@ class SignInMiddleware(LoginRequiredMiddleware):
         page = urlsplit(request.headers.get("Referer", ""))
         there = page._replace(scheme="", netloc="").geturl() if page.netloc == request.get_host() else reverse("home")
         return redirect_to_login(there, self.get_login_url(view_func), self.get_redirect_field_name(view_func))
+
+
+class SignInView(LoginView):
+    """The form for a password, and the way to the provider of single sign-on, as far as there are these."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        sso = settings.OIDC_NAME if settings.OIDC_ISSUER else ""
+        return super().get_context_data(**kwargs, sso=sso, sso_only=settings.OIDC_ONLY)
 
 
 class Attempts(AxesDatabaseHandler):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from sync.models.announcement import Announcement
 from sync.models.audit import AuditEntry, Verb
 from sync.models.delivery import Delivery
+from sync.models.identity import Identity
 from sync.models.instance import Instance
 from sync.models.lag import Lag
 from sync.models.notification import Notification
@@ -30,6 +31,7 @@ __all__ = [
     "AuditEntry",
     "Counts",
     "Delivery",
+    "Identity",
     "Instance",
     "Lag",
     "LogLine",
