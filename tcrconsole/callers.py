@@ -22,11 +22,15 @@ def check_networks(texts: list[str]) -> list[Network]:
 
 
 def address_of_client(get_response: View) -> View:
-    """REMOTE_ADDR becomes the address of who called the outermost trusted proxy. Nobody else reads such headers."""
+    """REMOTE_ADDR becomes the address of who called the outermost trusted proxy. Nobody else reads such headers.
+
+    Who comes by a Unix socket, without an address, is on this machine.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponse:
+        request.META["REMOTE_ADDR"] = _address(request.META.get("REMOTE_ADDR", "")) or "127.0.0.1"
         hops = request.META.pop("HTTP_X_FORWARDED_FOR", "").split(",")
-        while hops and _is_trusted(request.META.get("REMOTE_ADDR", "")):
+        while hops and _is_trusted(request.META["REMOTE_ADDR"]):
             hop = _address(hops.pop())
             if not hop:
                 break
@@ -50,10 +54,7 @@ def _address(text: str) -> str:
 
 
 def _is_trusted(address: str) -> bool:
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return False
+    found = ip_address(address)
     return any(found in network for network in settings.TRUSTED_PROXIES)
 
 
@@ -63,8 +64,7 @@ def on_behalf_of_user(get_response: View) -> View:
     def middleware(request: HttpRequest) -> HttpResponse:
         from sync.services.audit import Caller, on_behalf_of  # models are there once all apps are
 
-        address = _address(request.META.get("REMOTE_ADDR", "")) or None
-        with on_behalf_of(Caller(user=request.user, address=address)):
+        with on_behalf_of(Caller(user=request.user, address=request.META["REMOTE_ADDR"])):
             return get_response(request)
 
     return middleware

@@ -222,6 +222,8 @@ TASK_DAYS = env.int("TASK_DAYS", default=90)
 # Audit entries that are older are deleted; 0: none is.
 AUDIT_DAYS = env.int("AUDIT_DAYS", default=365)
 AUDITLOG_LOGENTRY_MODEL = "sync.AuditEntry"
+# Ours takes the place of the only table that it would make; left empty, it would be in the way of the others.
+MIGRATION_MODULES = {"auditlog": None}
 AUDITLOG_USE_FK_STRING_REPRESENTATION = True
 # What Prometheus shows as its bearer token; blank: figures are for signed-in platform administrators only.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")

@@ -56,7 +56,7 @@ def is_without_password(request: HttpRequest, credentials: dict[str, Any] | None
 def locked_out(request: HttpRequest, answer: HttpResponse, credentials: dict[str, Any] | None = None) -> HttpResponse:
     """The page that says when to try again."""
     name = (credentials or {}).get("username") or ""
-    tried = AccessAttempt.objects.filter(username=name, ip_address=request.META.get("REMOTE_ADDR") or None)
+    tried = AccessAttempt.objects.filter(username=name, ip_address=request.META["REMOTE_ADDR"])
     last = tried.order_by("-attempt_time").values_list("attempt_time", flat=True).first() or timezone.now()
     until = last + settings.AXES_COOLOFF_TIME
     seconds = max(1, ceil((until - timezone.now()).total_seconds()))

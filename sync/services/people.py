@@ -13,6 +13,7 @@ from sync.models import Identity
 # Columns of a user, the claims that fill them, and how long they may be.
 DETAILS = (("email", "email", 254), ("first_name", "given_name", 150), ("last_name", "family_name", 150))
 GROUP_NAME_LENGTH = 150
+SUBJECT_LENGTH = 255
 
 
 class Refused(Exception):
@@ -21,9 +22,12 @@ class Refused(Exception):
 
 def come_in(issuer: str, claims: Mapping[str, Any]) -> User:
     """The user for whom the provider vouches, made if need be, with its groups and rights as of now. Raises Refused."""
+    subject = str(claims["sub"])
+    if "\0" in subject or len(subject) > SUBJECT_LENGTH:
+        raise Refused("The provider's number for you (sub) cannot be one.")
     try:
         with transaction.atomic():
-            user = _known(issuer, str(claims["sub"])) or _new(issuer, claims)
+            user = _known(issuer, subject) or _new(issuer, claims)
             if not user.is_active:
                 raise Refused(f"The user {user} is not active here. A platform administrator can change that.")
             _bring_up_to_date(user, claims)
@@ -40,6 +44,8 @@ def _known(issuer: str, subject: str) -> User | None:
 def _new(issuer: str, claims: Mapping[str, Any]) -> User:
     subject = str(claims["sub"])
     name = str(claims.get("preferred_username") or subject)
+    if "\0" in name:  # of which PostgreSQL takes no question
+        raise Refused("The provider calls you something that cannot be a user name here.")
     user = User.objects.filter(username=name).first()
     if user is None:
         user = _made(name)

@@ -56,6 +56,5 @@ class SingleSignOn(OIDCAuthenticationBackend):  # type: ignore[misc]
         more = self.get_userinfo(access_token, id_token, payload) if provider().userinfo else {}
         if not isinstance(more, dict) or (more and more.get("sub") != payload["sub"]):
             raise NotUnderstood("The provider's user information is about somebody else.")
-        address = self.request.META.get("REMOTE_ADDR") or None
-        with audit.on_behalf_of(audit.Caller(name=ACTOR, address=address)):
+        with audit.on_behalf_of(audit.Caller(name=ACTOR, address=self.request.META["REMOTE_ADDR"])):
             return people.come_in(payload["iss"], {**more, **payload})

@@ -207,6 +207,8 @@ def test_support_staff_reads_entries_and_changes_none(console, rule):
         (["127.0.0.1"], "127.0.0.1", "nonsense", "127.0.0.1"),
         (["127.0.0.1"], "127.0.0.1", "", "127.0.0.1"),
         (["10.0.0.0/8"], "192.0.2.1", "198.51.100.1", "192.0.2.1"),
+        (["127.0.0.1"], "", "198.51.100.1", "198.51.100.1"),
+        ([], "", "198.51.100.1", "127.0.0.1"),
     ],
 )
 def test_only_trusted_proxies_say_who_called(trusted, peer, header, told, console, rule, settings):

@@ -170,6 +170,8 @@ def test_a_name_that_cannot_be_one_is_refused(name, client, provider):
         ("exp", 1, "ExpiredSignatureError"),
         ("azp", "another", "another client"),
         ("sub", None, "MissingRequiredClaimError"),
+        ("sub", "x\0y", "cannot be one"),
+        ("sub", "x" * 256, "cannot be one"),
     ],
 )
 def test_a_token_for_something_else_is_refused(claim, value, words, client, provider):
