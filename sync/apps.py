@@ -8,4 +8,4 @@ class SyncConfig(AppConfig):
     def ready(self) -> None:
         # They register themselves; models are loaded only now.
         from sync import checks  # noqa: F401
-        from sync.services import preferences  # noqa: F401
+        from sync.services import audit, preferences  # noqa: F401

@@ -4,6 +4,7 @@ from django.urls import path
 
 from sync.views import (
     access,
+    audit,
     check,
     health,
     help,
@@ -42,6 +43,7 @@ urlpatterns = [
     path("i/<str:instance>/namespaces/", instances.instance_namespaces, name="instance-namespaces"),
     path("i/<str:instance>/check/", instances.instance_check, name="instance-check"),
     path("access/", access.overview, name="access"),
+    path("audit/", audit.audit, name="audit"),
     path("access/regions/", access.region_pair_add, name="region-pair-add"),
     path("access/regions/<int:pair_id>/remove/", access.region_pair_remove, name="region-pair-remove"),
     path("i/<str:instance>/access/", access.instance_access, name="instance-access"),

@@ -5,12 +5,13 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 # What may stand in a file of its own, named by the variable with _FILE behind its name.
-IN_FILES = ("SECRET_KEY", "CREDENTIAL_KEYS", "DATABASE_URL", "REDIS_URL", "METRICS_TOKEN")
+IN_FILES = ("SECRET_KEY", "CREDENTIAL_KEYS", "DATABASE_URL", "REDIS_URL", "METRICS_TOKEN", "OIDC_CLIENT_SECRET")
 
 
 def read_files() -> None:
@@ -51,6 +52,17 @@ def check_credential_keys(keys: list[str]) -> list[str]:
             "tells how to make one."
         ) from None
     return keys
+
+
+def check_issuer(url: str) -> str:
+    """The URL of a provider of single sign-on, blank for none; raises ImproperlyConfigured for an unsafe one."""
+    parts = urlsplit(url)
+    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if url and (not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and loopback))):
+        raise ImproperlyConfigured("OIDC_ISSUER: give the provider's address as https://host/path.")
+    if url and not os.environ.get("OIDC_CLIENT_ID"):
+        raise ImproperlyConfigured("OIDC_ISSUER goes with OIDC_CLIENT_ID, the name of this console at the provider.")
+    return url
 
 
 def make_secret_key() -> str:

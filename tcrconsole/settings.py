@@ -1,11 +1,20 @@
 """Settings of the console, all from the environment. docs/operations.md explains each one."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from tcrconsole.secrets import check_credential_keys, make_credential_key, make_secret_key, read_files, read_or_make
+from tcrconsole.callers import check_networks
+from tcrconsole.secrets import (
+    check_credential_keys,
+    check_issuer,
+    make_credential_key,
+    make_secret_key,
+    read_files,
+    read_or_make,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 read_files()
@@ -32,6 +41,8 @@ SECURE_REDIRECT_EXEMPT = [r"^hooks/"]
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) if HTTPS else 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = env.int("SESSION_SECONDS", default=12 * 3600)
+# Proxies in front, addresses or networks: what they say in X-Forwarded-For counts, what others say does not.
+TRUSTED_PROXIES = check_networks(env.list("TRUSTED_PROXIES", default=[]))
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 # HSTS for other names of the domain, and for lists in browsers, is for who owns the domain to decide.
@@ -47,12 +58,15 @@ INSTALLED_APPS = [
     "django_htmx",
     "django_rq",
     "guardian",
+    "auditlog",
+    "axes",
     "sync",
 ]
 
 MIDDLEWARE = [
     "tcrconsole.headers.no_body_for_head",
     "tcrconsole.probes.answer_probes",
+    "tcrconsole.callers.address_of_client",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "tcrconsole.headers.content_security_policy",
@@ -60,12 +74,15 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tcrconsole.callers.on_behalf_of_user",
     "tcrconsole.signin.SignInMiddleware",
     "tcrconsole.admin_site.queues_for_superusers",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "sync.concealing.conceal_hosts",
+    # The last: it makes another page of what the form of sign-in answers.
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "tcrconsole.urls"
@@ -113,8 +130,29 @@ RQ = {"COMMIT_MODE": "auto"}
 WORKER_POOLS = env.list("WORKER_POOLS", default=[])
 WORKER_POOLS_ONLY = env.bool("WORKER_POOLS_ONLY", default=False)
 
+# Single sign-on, if there is an issuer: tcrconsole.sso.
+OIDC_ISSUER = check_issuer(env.str("OIDC_ISSUER", default=""))
+OIDC_NAME = env.str("OIDC_NAME", default="single sign-on")
+OIDC_ONLY = bool(OIDC_ISSUER) and env.bool("OIDC_ONLY", default=False)
+OIDC_RP_CLIENT_ID = env.str("OIDC_CLIENT_ID", default="")
+OIDC_RP_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", default="")
+OIDC_RP_SCOPES = env.str("OIDC_SCOPES", default="openid profile email")
+OIDC_USE_PKCE = True
+OIDC_TIMEOUT = 10
+OIDC_AUTHENTICATION_CALLBACK_URL = "sso-callback"
+# What groups of the provider make of people here, at each sign-in; blank: nothing.
+OIDC_GROUPS_CLAIM = env.str("OIDC_GROUPS_CLAIM", default="groups")
+OIDC_ADMIN_GROUP = env.str("OIDC_ADMIN_GROUP", default="")
+OIDC_STAFF_GROUP = env.str("OIDC_STAFF_GROUP", default="")
+OIDC_CREATE_GROUPS = env.bool("OIDC_CREATE_GROUPS", default=False)
+# Whether somebody may have the user of their name that was made here before.
+OIDC_ADOPT_USERS = env.bool("OIDC_ADOPT_USERS", default=False)
+
 AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
+    "axes.backends.AxesStandaloneBackend",
+    *(["tcrconsole.sso.backend.SingleSignOn"] if OIDC_ISSUER else []),
+    # Without it no password is taken; permissions are answered by the one before.
+    *([] if OIDC_ONLY else ["django.contrib.auth.backends.ModelBackend"]),
     "guardian.backends.ObjectPermissionBackend",
 ]
 # Nobody has rights without signing in.
@@ -124,7 +162,25 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+
+# So many wrong passwords for a name from one address, and it takes none for so long. Kept in the database, which all
+# web processes share.
+AXES_FAILURE_LIMIT = max(1, env.int("LOGIN_FAILURES", default=5))
+AXES_COOLOFF_TIME = timedelta(minutes=max(1, env.int("LOGIN_LOCK_MINUTES", default=15)))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_HANDLER = "tcrconsole.signin.Attempts"
+AXES_LOCKOUT_CALLABLE = "tcrconsole.signin.locked_out"
+AXES_WHITELIST_CALLABLE = "tcrconsole.signin.is_without_password"
+# Who goes on trying makes it no longer; who succeeds begins anew.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+# Names and addresses are in the log, for who looks where attempts come from; passwords never are.
+AXES_SENSITIVE_PARAMETERS: list[str] = []
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -182,5 +238,11 @@ CONSOLE_URL = env.str("CONSOLE_URL", default="")
 TASK_LOG_LINES = env.int("TASK_LOG_LINES", default=5000)
 # Tasks that ended longer ago are deleted, but for the newest 20 of each rule; 0: none is.
 TASK_DAYS = env.int("TASK_DAYS", default=90)
+# Audit entries that are older are deleted; 0: none is.
+AUDIT_DAYS = env.int("AUDIT_DAYS", default=365)
+AUDITLOG_LOGENTRY_MODEL = "sync.AuditEntry"
+# Ours takes the place of the only table that it would make; left empty, it would be in the way of the others.
+MIGRATION_MODULES = {"auditlog": None}
+AUDITLOG_USE_FK_STRING_REPRESENTATION = True
 # What Prometheus shows as its bearer token; blank: figures are for signed-in platform administrators only.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")

@@ -1,12 +1,19 @@
-"""Who must sign in first comes back to where they were."""
+"""Signing in: who must comes back to where they were; who tries too many passwords has to wait."""
 
+from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
 
+from axes.handlers.database import AxesDatabaseHandler
+from axes.handlers.proxy import AxesProxyHandler
+from axes.models import AccessAttempt
+from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponseRedirect
+from django.contrib.auth.views import LoginView, redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 
 
 class SignInMiddleware(LoginRequiredMiddleware):
@@ -19,3 +26,41 @@ class SignInMiddleware(LoginRequiredMiddleware):
         page = urlsplit(request.headers.get("Referer", ""))
         there = page._replace(scheme="", netloc="").geturl() if page.netloc == request.get_host() else reverse("home")
         return redirect_to_login(there, self.get_login_url(view_func), self.get_redirect_field_name(view_func))
+
+
+class SignInView(LoginView):
+    """The form for a password, and the way to the provider of single sign-on, as far as there are these."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        sso = settings.OIDC_NAME if settings.OIDC_ISSUER else ""
+        return super().get_context_data(**kwargs, sso=sso, sso_only=settings.OIDC_ONLY)
+
+
+class Attempts(AxesDatabaseHandler):  # type: ignore[misc]
+    """Also of who comes in by another door than the form, where nothing was counted beforehand."""
+
+    def user_logged_in(self, sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+        AxesProxyHandler.update_request(request)
+        super().user_logged_in(sender, request, user, **kwargs)
+
+    def user_logged_out(self, sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+        AxesProxyHandler.update_request(request)
+        super().user_logged_out(sender, request, user, **kwargs)
+
+
+def is_without_password(request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
+    """Single sign-on has its own guard at the provider: nothing can be guessed here."""
+    return not (credentials or {}).get("username")
+
+
+def locked_out(request: HttpRequest, answer: HttpResponse, credentials: dict[str, Any] | None = None) -> HttpResponse:
+    """The page that says when to try again."""
+    name = (credentials or {}).get("username") or ""
+    tried = AccessAttempt.objects.filter(username=name, ip_address=request.META["REMOTE_ADDR"])
+    last = tried.order_by("-attempt_time").values_list("attempt_time", flat=True).first() or timezone.now()
+    until = last + settings.AXES_COOLOFF_TIME
+    seconds = max(1, ceil((until - timezone.now()).total_seconds()))
+    context = {"name": name, "until": until, "minutes": ceil(seconds / 60), "failures": settings.AXES_FAILURE_LIMIT}
+    page = render(request, "registration/locked.html", context, status=429)
+    page.headers["Retry-After"] = str(seconds)
+    return page

@@ -118,6 +118,7 @@ def test_every_room_of_the_application_is_known_here():
         ("rq", {"sync.queue", "sync.schedule"}),
         ("redis", {"sync.queue", "sync.shared", "sync.limits.server"}),
         ("urllib3", {"sync.oci.connection"}),
+        ("auditlog", {"sync.models.audit", "sync.services.audit"}),
         ("re2", {"sync.replication.pattern"}),
         ("tencentcloud", {"sync.registries.tcr_api"}),
     ],

@@ -94,6 +94,34 @@ def test_a_credential_key_that_is_none_is_refused_with_a_sentence(keys, tmp_path
     assert "abcxyz" not in refused.stderr
 
 
+SSO = {"OIDC_ISSUER": "https://id.example/realms/main", "OIDC_CLIENT_ID": "console"}
+
+
+@pytest.mark.parametrize("only", ["true", "false"])
+def test_single_sign_on_takes_passwords_besides_or_not(only, tmp_path):
+    (tmp_path / "secret").write_text("of the client\n")
+    given = SSO | {"OIDC_CLIENT_SECRET_FILE": str(tmp_path / "secret"), "OIDC_ONLY": only}
+    found = settings_with(tmp_path, "AUTHENTICATION_BACKENDS", "OIDC_RP_CLIENT_SECRET", **given)
+    assert found["OIDC_RP_CLIENT_SECRET"] == "of the client"
+    passwords = "django.contrib.auth.backends.ModelBackend" in found["AUTHENTICATION_BACKENDS"]
+    assert passwords == (only == "false")
+    assert "tcrconsole.sso.backend.SingleSignOn" in found["AUTHENTICATION_BACKENDS"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"OIDC_ISSUER": SSO["OIDC_ISSUER"]}, "OIDC_ISSUER goes with OIDC_CLIENT_ID"),
+        (SSO | {"OIDC_ISSUER": "http://id.example"}, "OIDC_ISSUER: give the provider's address as https://"),
+        (SSO | {"OIDC_CLIENT_SECRET_FILE": "/no/such/file"}, "OIDC_CLIENT_SECRET_FILE: /no/such/file cannot be read"),
+        ({"TRUSTED_PROXIES": "10.0.0.5,proxy"}, "TRUSTED_PROXIES: 'proxy' does not appear to be"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_a_sentence(environment, words, tmp_path):
+    refused = load(tmp_path, "DEBUG", **environment)
+    assert refused.returncode != 0 and f"ImproperlyConfigured: {words}" in refused.stderr
+
+
 def test_another_database(tmp_path):
     (database,) = settings_with(tmp_path, "DATABASES", DATABASE_URL="postgres://user:secret@db:5433/console").values()
     default = database["default"]

@@ -1,7 +1,9 @@
 """The nouns."""
 
 from sync.models.announcement import Announcement
+from sync.models.audit import AuditEntry, Verb
 from sync.models.delivery import Delivery
+from sync.models.identity import Identity
 from sync.models.instance import Instance
 from sync.models.lag import Lag
 from sync.models.notification import Notification
@@ -27,9 +29,11 @@ __all__ = [
     "ACTING",
     "OPEN",
     "Announcement",
+    "AuditEntry",
     "Counts",
     "Delivery",
     "ErrorTally",
+    "Identity",
     "Instance",
     "Lag",
     "LogLine",
@@ -47,4 +51,5 @@ __all__ = [
     "TaskResource",
     "TaskTally",
     "Trigger",
+    "Verb",
 ]

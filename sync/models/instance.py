@@ -141,6 +141,10 @@ class Instance(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.region})"
 
+    def get_additional_data(self) -> dict[str, int]:
+        """What audit entries keep besides."""
+        return {"instance": self.pk}
+
     def clean(self) -> None:
         """Brings the address to its normal form; refuses plain HTTP where it was not allowed. Tells all at once."""
         refused = {"url": self._refusal_of_address(), "proxy": self._refusal_of_proxy()}

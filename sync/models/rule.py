@@ -127,6 +127,10 @@ class SyncRule(models.Model):
     def __str__(self) -> str:
         return f"{self.source.name}/{self.name}"
 
+    def get_additional_data(self) -> dict[str, int]:
+        """What audit entries keep besides."""
+        return {"instance": self.source_id}
+
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
         """With the webhook's address, which a form that does not show it must not stumble over."""
         faults: dict[str, list[ValidationError]] = {}

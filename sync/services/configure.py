@@ -9,7 +9,7 @@ from django.db.models import ProtectedError, Q
 from django.utils import timezone
 
 from sync.models import OPEN, Instance, SyncRule, SyncTask, Trigger
-from sync.services import grants, outages, trial
+from sync.services import audit, grants, outages, trial
 from sync.services.execute import finish
 from sync.services.schedules import next_run
 from sync.services.trigger import ask_to_stop, open_task
@@ -82,7 +82,11 @@ def switch_rule(rule: SyncRule, enabled: bool) -> None:
     """Disabled means that pushes and schedules do not start it."""
     rule.enabled = enabled
     rule.next_run_at = next_run(rule)
-    SyncRule.objects.filter(pk=rule.pk).update(enabled=enabled, next_run_at=rule.next_run_at)
+    with transaction.atomic():
+        switched = SyncRule.objects.filter(pk=rule.pk, enabled=not enabled).update(enabled=enabled)
+        SyncRule.objects.filter(pk=rule.pk).update(next_run_at=rule.next_run_at)
+        if switched:
+            audit.note(audit.Verb.ENABLED if enabled else audit.Verb.DISABLED, rule)
 
 
 def delete_rule(rule: SyncRule, *, actor: str = "") -> None:

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from django.contrib.auth.models import AnonymousUser, Group, User
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from guardian.models import GroupObjectPermission, UserObjectPermission
 from guardian.shortcuts import assign_perm, get_objects_for_user, get_user_perms, remove_perm
 from guardian.shortcuts import get_group_perms as perms_by_groups
 
 from sync.models import Instance, RegionPair, SyncRule
+from sync.services import audit
 
 # In a sentence.
 NAMED = 5
@@ -133,22 +135,34 @@ def granted_on(instance: Instance) -> Iterator[tuple[User | Group, Right]]:
                 yield getattr(row, somebody), Right(row.permission.codename)
 
 
+@transaction.atomic
 def grant(right: Right, to: User | Group, instance: Instance) -> Reviewed:
     assign_perm(f"sync.{right}", to, instance)
+    audit.note(audit.Verb.GRANTED, instance, detail=f"{right.role}: {_kind_of(to)} {to}.")
     return review(SyncRule.objects.filter(Q(source=instance) | Q(target=instance)))
 
 
+@transaction.atomic
 def revoke(right: Right, of: User | Group, instance: Instance) -> Reviewed:
     remove_perm(f"sync.{right}", of, instance)
+    audit.note(audit.Verb.REVOKED, instance, detail=f"{right.role}: {_kind_of(of)} {of}.")
     return review(SyncRule.objects.filter(Q(source=instance) | Q(target=instance)))
 
 
+def _kind_of(somebody: User | Group) -> str:
+    return "person" if isinstance(somebody, User) else "group"
+
+
+@transaction.atomic
 def allow_regions(pair: RegionPair) -> Reviewed:
     pair.save()
+    audit.note(audit.Verb.ALLOWED_REGIONS, pair)
     return review(SyncRule.objects.all())
 
 
+@transaction.atomic
 def forbid_regions(pair: RegionPair) -> Reviewed:
+    audit.note(audit.Verb.FORBADE_REGIONS, pair)
     pair.delete()
     return review(SyncRule.objects.all())
 
@@ -232,6 +246,9 @@ def review_suspended() -> None:
 
 def suspend(rule: SyncRule, reason: str) -> None:
     """A blank reason ends the suspension."""
-    if rule.suspension != reason:
-        SyncRule.objects.filter(pk=rule.pk).update(suspension=reason)
-        rule.suspension = reason
+    if rule.suspension == reason:
+        return
+    with transaction.atomic():
+        if SyncRule.objects.filter(pk=rule.pk).exclude(suspension=reason).update(suspension=reason):
+            audit.note(audit.Verb.SUSPENDED if reason else audit.Verb.WENT_ON, rule, detail=reason)
+    rule.suspension = reason

@@ -1,4 +1,4 @@
-"""Old tasks go, in pieces so small that nobody waits for them."""
+"""Old tasks and audit entries go, in pieces so small that nobody waits for them."""
 
 from datetime import timedelta
 
@@ -8,6 +8,7 @@ from django.db.models import Model, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from sync.models import OPEN, LogLine, SyncTask, TaskRepository, TaskResource
+from sync.services import audit
 
 KEPT_PER_RULE = 20
 ROWS_AT_ONCE = 2000
@@ -16,15 +17,24 @@ PAUSE, PAUSE_SECONDS = "nothing-to-prune", 600
 
 
 def prune() -> int:
-    """Deletes a piece of what is oldest; how many rows. The newest tasks of each rule stay, however old.
+    """Deletes a piece of what is oldest; how many rows."""
+    if cache.get(PAUSE):
+        return 0
+    gone = _prune_tasks() + audit.prune()
+    if not gone:
+        cache.set(PAUSE, True, PAUSE_SECONDS)
+    return gone
+
+
+def _prune_tasks() -> int:
+    """The newest tasks of each rule stay, however old.
 
     What a rule has brought (deliveries) is kept apart from its tasks.
     """
-    if not settings.TASK_DAYS or cache.get(PAUSE):
+    if not settings.TASK_DAYS:
         return 0
     task = _old().order_by("pk").first()
     if task is None:
-        cache.set(PAUSE, True, PAUSE_SECONDS)
         return 0
     parts: tuple[QuerySet[Model], ...] = (
         LogLine.objects.filter(task=task),

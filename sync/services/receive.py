@@ -20,6 +20,7 @@ from django.utils.crypto import constant_time_compare
 from sync import queue
 from sync.models import Instance, Notification
 from sync.oci.notifications import MOST_EVENTS, NotUnderstood, Told, parse
+from sync.services import audit
 
 __all__ = [
     "MOST_EVENTS",
@@ -65,6 +66,7 @@ def make_secret(instance: Instance, seen: str) -> str | None:
         if state_of(now) != seen:
             return None
         keep_secret(instance, secret)
+        audit.note(audit.Verb.MADE_SECRET, instance, detail="The one before stopped working." if seen else "")
     return secret
 
 
@@ -81,7 +83,9 @@ def keep_secret(instance: Instance, secret: str) -> None:
 def remove_secret(instance: Instance) -> None:
     """Nothing is taken from the instance any more."""
     instance.hook_secret_hash, instance.hook_secret_set_at = "", None
-    instance.save(update_fields=["hook_secret_hash", "hook_secret_set_at"])
+    with transaction.atomic():
+        instance.save(update_fields=["hook_secret_hash", "hook_secret_set_at"])
+        audit.note(audit.Verb.REMOVED_SECRET, instance)
 
 
 def sender(name: str, authorization: str) -> Sender | None:

@@ -10,11 +10,13 @@ from django.db import transaction
 
 from sync import pools, queue
 from sync.models import OPEN, Status, SyncRule, SyncTask, TaskPart, TaskResource, Trigger
-from sync.services import announce, claims, removals, tallies, tasklog
+from sync.services import announce, audit, claims, removals, tallies, tasklog
 from sync.services.execute import finish
 from sync.services.spec import spec_of_rule
 
 Selection = Sequence[tuple[str, str]]
+# What persons and commands start: pushes and schedules are no acts of anybody.
+NOTED = {Trigger.MANUAL: audit.Verb.SYNCED, Trigger.COMMAND: audit.Verb.SYNCED, Trigger.RETRY: audit.Verb.RETRIED}
 # Of a task of pushes; of more, whole repositories are looked at.
 MOST_SELECTED = 2000
 
@@ -64,6 +66,8 @@ def open_task(
             actor=actor,
         )
         TaskPart.objects.create(task=task)
+        if trigger in NOTED:
+            audit.note(NOTED[trigger], task, actor=actor, detail=f"Rule {rule}.")
         if enqueue:
             transaction.on_commit(partial(queue.enqueue_task, task.pk, queue_for(task)))
     return Opened(task, created=True)
@@ -140,6 +144,8 @@ def answer_removals(task: SyncTask, *, delete: bool, actor: str, mark: str = "")
             return False
         if not delete:
             removals.keep(task)
+        verb = audit.Verb.ALLOWED_REMOVALS if delete else audit.Verb.REFUSED_REMOVALS
+        audit.note(verb, task, actor=actor, detail=f"Of rule {task.rule_name}.")
         said = "delete them" if delete else "keep them; the rule does not ask about them again"
         tasklog.say(task, tasklog.INFO, f"{actor or 'Somebody'} says: {said}.")
     if not finish(task):
@@ -217,9 +223,11 @@ def ask_to_stop(task: SyncTask, *, actor: str = "") -> bool:
     open_one = SyncTask.objects.filter(pk=task.pk, status__in=OPEN)
     # In one step: between the two a new task would find the old one neither to join nor gone.
     with transaction.atomic():
-        open_one.filter(stop_requested=False).update(stopped_by=actor)  # who asks again is not the one
+        first = open_one.filter(stop_requested=False).update(stopped_by=actor)  # who asks again is not the one
         asked = open_one.update(stop_requested=True)
         task.refresh_from_db()
+        if first:
+            audit.note(audit.Verb.STOPPED, task, actor=actor, detail=f"Of rule {task.rule_name}.")
         if asked:
             tasklog.say(task, tasklog.WARNING, f"Asked to stop by {actor}." if actor else "Asked to stop.")
         if task.stop_waiting():

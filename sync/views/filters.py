@@ -9,10 +9,11 @@ from django import forms
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from sync.models import OPEN, Instance, Status, SyncRule, SyncTask, TaskRepository, Trigger
-from sync.services import runs, waiting
+from sync.models import OPEN, AuditEntry, Instance, Status, SyncRule, SyncTask, TaskRepository, Trigger
+from sync.services import audit, runs, waiting
 
 ANY = ("", "All")
+PERIODS = [("1", "Last 24 hours"), ("7", "Last 7 days"), ("30", "Last 30 days")]
 SHOWN = {
     "copied": "with something copied",
     "unchanged": "with something unchanged",
@@ -73,7 +74,7 @@ class RuleFilter(Filter):
 class TaskFilter(Filter):
     status = _choice("Status", Status.choices)
     trigger = _choice("Trigger", Trigger.choices)
-    period = _choice("Period", [("1", "Last 24 hours"), ("7", "Last 7 days"), ("30", "Last 30 days")])
+    period = _choice("Period", PERIODS)
 
     def of(self, tasks: QuerySet[SyncTask]) -> QuerySet[SyncTask]:
         if status := self.chosen.get("status"):
@@ -83,6 +84,28 @@ class TaskFilter(Filter):
         if days := self.chosen.get("period"):
             tasks = tasks.filter(created_at__gte=timezone.now() - timedelta(days=int(days)))
         return tasks
+
+
+class AuditFilter(Filter):
+    who = _search("Who")
+    kind = _choice("About", audit.KINDS)
+    period = _choice("Period", [*PERIODS, ("365", "Last 365 days")])
+
+    def __init__(self, query: Mapping[str, str], instances: Iterable[Instance]) -> None:
+        super().__init__(query)
+        self._instances = {instance.name: instance for instance in instances}
+        self.fields["instance"] = _choice("Instance", [(name, name) for name in self._instances])
+
+    def of(self, entries: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+        if who := self.chosen.get("who"):
+            entries = entries.filter(actor_name__icontains=who)
+        if kind := self.chosen.get("kind"):
+            entries = entries.filter(content_type=audit.type_of(kind))
+        if name := self.chosen.get("instance"):
+            entries = entries.filter(instance=self._instances[name].pk)
+        if days := self.chosen.get("period"):
+            entries = entries.filter(timestamp__gte=timezone.now() - timedelta(days=int(days)))
+        return entries
 
 
 class RepositoryFilter(Filter):

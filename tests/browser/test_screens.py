@@ -3,10 +3,13 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.contrib.auth.forms import AuthenticationForm
 from django.template.loader import render_to_string
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -42,6 +45,9 @@ PAGES = {
     "where-found": "/where/?ref=prod/web/nginx:latest",
     "where-missing": "/where/?ref=registry.example/prod/web/nginx:gone",
     "where-refused": "/where/?ref=Prod+Web",
+    "audit": "/audit/",
+    "audit-rules": "/audit/?kind=rule",
+    "audit-none": "/audit/?who=nobody",
     "preferences": "/preferences/",
     "help": "/help/",
     "admin": "/admin/",
@@ -49,7 +55,17 @@ PAGES = {
     "not-found": "/i/unknown/rules/",
 }
 # No address of a console that works as it should answers with these to an administrator.
-FAULTS = ("403", "403_csrf", "500")
+LOCKED = {"name": "ann", "until": datetime(2026, 11, 30, 9, 15, tzinfo=UTC), "minutes": 15, "failures": 5}
+REFUSED = {"reason": "The user ann belongs to somebody else at the provider. A platform administrator can help."}
+FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "403": ("403.html", {}),
+    "403_csrf": ("403_csrf.html", {}),
+    "500": ("500.html", {}),
+    "locked": ("registration/locked.html", LOCKED),
+    "sso-failed": ("registration/sso_failed.html", REFUSED),
+    "login-sso": ("registration/login.html", {"form": AuthenticationForm(), "sso": "Keycloak"}),
+    "login-sso-only": ("registration/login.html", {"sso": "Keycloak", "sso_only": True}),
+}
 # What opens a dialog, by the page on which it is.
 DIALOGS = (
     ("rule-delete", "/i/guangzhou/rules/", "^Delete"),
@@ -89,8 +105,8 @@ def picture(screen: Page, name: str, width: int, scheme: str) -> None:
 
 def fault(route: Route) -> None:
     """Answers with the page that is named by the last part of the address."""
-    template = f"{route.request.url.rstrip('/').rpartition('/')[2]}.html"
-    route.fulfill(body=render_to_string(template), content_type="text/html; charset=utf-8")
+    template, context = FAULTS[route.request.url.rstrip("/").rpartition("/")[2]]
+    route.fulfill(body=render_to_string(template, context), content_type="text/html; charset=utf-8")
 
 
 def look(screen: Page, name: str, url: str, width: int, scheme: str) -> None:

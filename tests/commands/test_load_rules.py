@@ -3,7 +3,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from sync.models import Instance
+from sync.management.acting import os_user
+from sync.models import AuditEntry, Instance
 
 pytestmark = pytest.mark.django_db
 
@@ -21,6 +22,8 @@ def test_what_was_done_is_told(tmp_path):
         out = StringIO()
         call_command("load_rules", path, stdout=out)
         assert out.getvalue() == told
+    noted = AuditEntry.objects.order_by("pk").values_list("actor_name", "verb", "object_repr")
+    assert list(noted) == [(os_user(), "created", "a (eu)"), (os_user(), "changed", "a (us)")]
 
 
 def test_a_dash_reads_standard_input(monkeypatch):

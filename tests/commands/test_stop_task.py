@@ -5,8 +5,9 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from sync.management.acting import os_user
 from sync.management.commands import stop_task
-from sync.models import Status, SyncTask
+from sync.models import AuditEntry, Status, SyncTask
 from tests.commands.support import TAGS, arrived, push_many, wait_for_the_first
 from tests.fakes.registry import Answer
 from tests.services.support import claim_one, open_here
@@ -81,3 +82,15 @@ def test_a_running_task_ends_within_5_seconds(console, source, target, namespace
     there = arrived(target, namespace)
     assert there < TAGS
     assert console.inside(f"SyncTask.objects.get(pk={task}).copied") == there
+
+
+def test_who_ran_the_command_is_noted(rule):
+    waiting = open_here(rule)
+    stop(waiting.pk)
+    entry = AuditEntry.objects.latest("pk")
+    assert (entry.actor_name, entry.verb, entry.object_id, entry.remote_addr) == (
+        os_user(),
+        "stopped",
+        waiting.pk,
+        None,
+    )

@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from sync.models import Instance, LogLine, Status, SyncRule, SyncTask, TaskPart, TaskRepository, TaskResource
+from sync.models import Instance, LogLine, Status, SyncRule, SyncTask, TaskPart, TaskRepository, TaskResource, Verb
 from sync.oci.errors import OciError
-from sync.services import configure, outages
+from sync.services import audit, configure, outages
 from tests.fakes.lists import HELD, ListingRegistry
 from tests.fakes.registry import Answer
 from tests.pages.test_rules import RULES
@@ -56,6 +56,8 @@ def urls(rule: SyncRule, listed: None) -> dict[str, str]:
         "hook-secret": reverse("hook-secret", args=names[:1]),
         "where": reverse("where"),
         "where, found": reverse("where", query={"ref": "prod/r1:v1", "now": "on"}),
+        "audit": reverse("audit"),
+        "audit, filtered": reverse("audit", query={"who": "o", "kind": "rule", "instance": names[0], "period": "7"}),
         "preferences": reverse("preferences"),
         "rules": rules,
         "rules, filtered": f"{rules}?q=w&state=enabled&target=prod-eu",
@@ -99,6 +101,8 @@ def add_rows(rule: SyncRule) -> None:
     rules = SyncRule.objects.bulk_create(SyncRule(name=f"w{n:03}", source_namespace="a", **same) for n in many)
     tasks = [SyncTask(rule=one, snapshot=one.snapshot(), status="partial", **same) for one in (*rules, *[rule] * 120)]
     SyncTask.objects.bulk_create(tasks)
+    for thing in (*rules[:40], *SyncTask.objects.all()[:40]):
+        audit.note(Verb.CHANGED, thing, actor="somebody")
     for task in SyncTask.objects.filter(rule=rule).order_by("pk")[:2]:
         TaskRepository.objects.bulk_create(
             TaskRepository(task=task, name=f"web{n:03}", target_name="web", copied=1) for n in many

@@ -1,6 +1,5 @@
 """manage.py bulk_sync: runs rules from a shell or a pipeline."""
 
-import getpass
 import json
 import sys
 from argparse import ArgumentParser
@@ -12,6 +11,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from sync.credentials import CredentialKeyMissing
+from sync.management.acting import as_os_user, os_user
 from sync.management.following import FollowingCommand
 from sync.oci.errors import OciError
 from sync.services import bulk, preview
@@ -56,6 +56,7 @@ class Command(FollowingCommand):
             "--quick", action="store_true", help="trust what the rule verified in the target within a day, if listed"
         )
 
+    @as_os_user
     def handle(self, *args: Any, **options: Any) -> None:
         self.check_following(options)
         if options["quick"] and options["dry_run"]:
@@ -69,9 +70,7 @@ class Command(FollowingCommand):
         if options["dry_run"]:
             code = self._preview(orders, options["json"])
         else:
-            start = partial(
-                bulk.start, orders, getpass.getuser(), quick=options["quick"], enqueue=not options["foreground"]
-            )
+            start = partial(bulk.start, orders, os_user(), quick=options["quick"], enqueue=not options["foreground"])
             code = self.synchronize(start, options)
         if code:
             sys.exit(code)

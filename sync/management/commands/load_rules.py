@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from sync.management.acting import as_os_user
 from sync.services.rulefile import Report, RuleFileError, load_rules
 
 EPILOG = """exit status: 0 loaded; 1 the file was refused; 2 it cannot be read. With --diff: 0 nothing would change;
@@ -26,6 +27,7 @@ class Command(BaseCommand):
             "--prune", action="store_true", help="also delete the rules and instances that are not in the file"
         )
 
+    @as_os_user
     def handle(self, *args: Any, **options: Any) -> None:
         path: Path = options["file"]
         try:

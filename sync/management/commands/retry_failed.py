@@ -1,12 +1,12 @@
 """manage.py retry_failed: a new task over what failed in an earlier one."""
 
-import getpass
 import sys
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
 
+from sync.management.acting import as_os_user, os_user
 from sync.management.following import FollowingCommand
 from sync.models import SyncRule, SyncTask
 from sync.services import bulk, trigger
@@ -19,6 +19,7 @@ class Command(FollowingCommand):
         parser.add_argument("task", type=int, metavar="ID")
         self.add_following(parser)
 
+    @as_os_user
     def handle(self, *args: Any, **options: Any) -> None:
         self.check_following(options)
         code = self.synchronize(lambda: [_retry(options["task"], enqueue=not options["foreground"])], options)
@@ -32,7 +33,7 @@ def _retry(task_id: int, *, enqueue: bool) -> trigger.Opened:
     if task is None:
         raise CommandError(f"There is no task {task_id}.", returncode=bulk.EXIT_WRONG_USE)
     try:
-        return trigger.retry_failed(task, actor=getpass.getuser(), enqueue=enqueue)
+        return trigger.retry_failed(task, actor=os_user(), enqueue=enqueue)
     except trigger.NothingToRetry as refusal:
         raise CommandError(str(refusal), returncode=bulk.EXIT_WRONG_USE) from None
     except SyncRule.DoesNotExist:

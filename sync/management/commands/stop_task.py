@@ -1,6 +1,5 @@
 """manage.py stop_task: stops tasks and waits until they have ended."""
 
-import getpass
 import sys
 from argparse import ArgumentParser
 from time import monotonic
@@ -8,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from sync.management.acting import as_os_user, os_user
 from sync.models import SyncTask
 from sync.services import bulk, trigger
 from sync.services.execute import unwatched
@@ -26,9 +26,10 @@ class Command(BaseCommand):
         )
         parser.add_argument("task", nargs="+", type=int, metavar="ID")
 
+    @as_os_user
     def handle(self, *args: Any, **options: Any) -> None:
         tasks = [_task(task_id) for task_id in dict.fromkeys(options["task"])]
-        stopping = [task for task in tasks if trigger.stop_task(task, actor=getpass.getuser())]
+        stopping = [task for task in tasks if trigger.stop_task(task, actor=os_user())]
         ended = bulk.follow(stopping, unwatched, monotonic() + WAIT_SECONDS)
         for task in tasks:
             self.stdout.write(f"Task {task.pk} of {task.rule_name}: {_what_became_of(task, task in stopping)}")
