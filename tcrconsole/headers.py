@@ -20,6 +20,7 @@ def no_body_for_head(get_response: View) -> View:
             if response.streaming:
                 response.streaming_content = ()  # type: ignore[attr-defined]
             else:
+                response.headers.setdefault("Content-Length", str(len(response.content)))
                 response.content = b""
         return response
 

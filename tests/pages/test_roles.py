@@ -27,7 +27,9 @@ NEEDED: dict[str, tuple[str | None, str | None]] = {
     "instance-new": (PLATFORM, PLATFORM),
     "instance-test": (None, PLATFORM),
     **dict.fromkeys(("region-pair-add", "region-pair-remove"), (None, PLATFORM)),
-    "access": (GIVERS, None),
+    **dict.fromkeys(("access", "audit"), (GIVERS, None)),
+    # Nothing is set up: they say so, whoever asks.
+    **dict.fromkeys(("sso", "sso-callback"), (OPEN, None)),
     **dict.fromkeys(("instance", "instance-namespaces", "rules", "rule"), (Right.VIEW, None)),
     **dict.fromkeys(("task", "task-log", "task-log-text", "task-repository"), (Right.VIEW, None)),
     # It shows what the target holds: see test_a_check_needs_sight_of_the_target.
