@@ -52,6 +52,10 @@ class DigestTags(Protocol):
     def __contains__(self, tag: object, /) -> bool: ...
 
 
+class ListsRepositories(Protocol):
+    def repositories(self, namespace: str, after: Bookmark | None = None, /) -> Iterator[str]: ...
+
+
 @dataclass(frozen=True)
 class Tags:
     """The matching tags of a repository, and the digest tags under which signatures and other referrers lie.
@@ -67,7 +71,7 @@ class Tags:
     digests: Mapping[str, str] = field(default_factory=dict)
 
 
-def list_repositories(source: Registry, spec: Spec, after: Bookmark | None = None) -> Iterator[str]:
+def list_repositories(source: ListsRepositories, spec: Spec, after: Bookmark | None = None) -> Iterator[str]:
     """Whole names of the repositories that match. Names that are spelled out need no listing.
 
     Names that no repository can have are left out, whoever gives them. after: where a list is gone on with.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic
 
 from sync.oci.client import Client
@@ -91,7 +92,7 @@ class Resources:
         self._transfer = transfer
         self._tell = tell
         self._kinds = Kinds(source, spec.kinds)
-        self._namespace = Once(graph)
+        self._namespaces = Once(graph)
 
     async def bring(self, repository: Opened, tag: str) -> Event:
         """Raises OciError when the sides cannot be compared, and Cancelled; what fails later is told by the event."""
@@ -185,7 +186,8 @@ class Resources:
                 decision = replace(decision, kind=self._kinds.of(repository.name, root))
                 if decision.kind is not None and decision.kind not in self._spec.kinds:
                     return LeftOut(repository.name, decision.tag)
-                await self._namespace.do("ready", self._ensure_namespace)
+                namespace = self._spec.namespace_of(repository.target_name)
+                await self._namespaces.do(namespace, partial(self._ensure_namespace, namespace))
                 repository.work.under_way[decision.tag] = journey
                 await self._transfer.copy(journey, decision, root, compared.at)
         except TagTaken as taken:
@@ -209,8 +211,8 @@ class Resources:
                 return None
             raise
 
-    async def _ensure_namespace(self) -> None:
-        self._target.ensure_namespace(self._spec.target_namespace)
+    async def _ensure_namespace(self, namespace: str) -> None:
+        self._target.ensure_namespace(namespace)
 
 
 def _done(

@@ -56,6 +56,11 @@ class Spec:
             raise ValueError(f"{repository} is not in the namespace {self.source_namespace}")
         return join_namespace(self.target_namespace, rest)
 
+    def namespace_of(self, arrived: str) -> str:
+        """The one in which a name of the target lies: at the top level names of several parts have one, too."""
+        at_top = self.target_namespace == NAMESPACE_TOP and "/" in arrived
+        return arrived.partition("/")[0] if at_top else self.target_namespace
+
     def source_repository(self, arrived: str) -> str | None:
         """The one repository that arrives under this name, the reverse of target_repository; None: none does.
 

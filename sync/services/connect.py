@@ -17,7 +17,7 @@ from sync.models import Instance
 from sync.oci.client import Client, Credential, Endpoint
 from sync.oci.errors import Cancelled, Denied, OciError, Unauthorized
 from sync.oci.guest import CONNECTIONS_PER_PROCESS, NO_LIMITS, Limits
-from sync.registries import Management, Registry
+from sync.registries import KINDS, Management, Registry
 from sync.registries import open_registry as open_kind
 
 NAMESPACES_CACHED_SECONDS = 60
@@ -81,6 +81,11 @@ def registry_at(instance: Instance, endpoint: Endpoint, **options: Any) -> Regis
     Raises CredentialKeyMissing.
     """
     return open_kind(instance.kind, endpoint, credential_of(instance), management_of(instance), **options)
+
+
+def keeps_parts(instance: Instance) -> bool:
+    """Whether it keeps manifests under their digests (see sync.oci.client.Client)."""
+    return KINDS[instance.kind].client_class.keeps_parts
 
 
 def reach(client: Client) -> OciError | None:
@@ -155,12 +160,14 @@ def remembered_namespaces(instance: Instance) -> Namespaces:
 
 
 def _namespaces_key(instance: Instance) -> str:
-    return f"namespace-counts:{instance.pk}:{_reached_by(instance)}"
+    return f"namespace-counts:{instance.pk}:{reached_by(instance)}"
 
 
-def _reached_by(instance: Instance) -> str:
-    """Changes with whatever may make it answer otherwise. The password is not in it, only when it was set."""
-    asked = f"{endpoint_of(instance)} {instance.username} {instance.password_set_at} {instance.api_key_set_at}"
+def reached_by(instance: Instance) -> str:
+    """Changes with whatever may make it answer otherwise. Secrets are not in it, only when they were set."""
+    account = f"{instance.username} {instance.password_set_at}"
+    api = f"{instance.api_key_id} {instance.api_key_set_at} {instance.api_region} {instance.registry_id}"
+    asked = f"{instance.kind} {endpoint_of(instance)} {account} {api} {instance.api_address}"
     return sha256(asked.encode()).hexdigest()
 
 

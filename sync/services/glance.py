@@ -222,7 +222,7 @@ def _list(seen: Glance, box: Box, source: Side, spec: Spec) -> list[tuple[str, s
     tags: dict[str, list[str]] = {}
 
     def list_names(_: None) -> bool:
-        for name in list_repositories(source.registry, spec):
+        for name in list_repositories(source, spec):
             names.append(name)
         return True
 

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
 from time import time
 from typing import cast
 
@@ -14,7 +13,7 @@ from sync.oci.client import Client
 from sync.oci.list_api import Bookmark
 from sync.oci.manifest import Descriptor, Manifest
 from sync.registries import Registry
-from sync.services.connect import hasty_endpoint, registry_at
+from sync.services.connect import hasty_endpoint, reached_by, registry_at
 from sync.services.volume import Contents
 
 # A listing of the source is good for a while and says its age; the target changes with every run.
@@ -36,8 +35,15 @@ class Known:
 
     at: float = field(default_factory=time)
     catalog: tuple[str, ...] | None = None
+    # By namespace, where they do not come from the catalog.
+    repositories: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
     heads: dict[tuple[str, str], Descriptor | None] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        names = sum(map(len, self.repositories.values())) + len(self.catalog or ())
+        return names + len(self.tags) + len(self.heads)
 
 
 class RememberingClient(Client):
@@ -110,11 +116,27 @@ class Side:
     seconds: int
     contents_before: int
 
+    def repositories(self, namespace: str, after: Bookmark | None = None) -> Iterator[str]:
+        """As the registry has them, asked once: kinds with an API of their own do not take them from the catalog."""
+        known = self.client.known
+        if after or known.catalog is not None:
+            yield from self.registry.repositories(namespace, after)
+        elif namespace in known.repositories:
+            yield from known.repositories[namespace]
+        else:
+            names = []
+            for name in self.registry.repositories(namespace):
+                names.append(name)
+                yield name
+            if known.catalog is None:
+                with self.client.lock:
+                    known.repositories[namespace] = tuple(names)
+
     def keep(self) -> None:
         """For the next look."""
         with self.client.lock:
             known, contents = self.client.known, self.client.contents
-            if len(known.tags) + len(known.heads) + len(known.catalog or ()) <= MOST_ANSWERS:
+            if known.size <= MOST_ANSWERS:
                 cache.set(self.key, known, max(1, known.at + self.seconds - time()))
             if len(contents) > self.contents_before:
                 cache.set(_contents_key(self.key), dict(list(contents.items())[-MOST_CONTENTS:]), CONTENTS_SECONDS)
@@ -139,8 +161,7 @@ def open_side(
     instance: Instance, side: str, cancelled: Callable[[], bool], seconds: float, connections: int, *, refresh: bool
 ) -> Side:
     """`seconds`: how long one answer may take. Raises CredentialKeyMissing."""
-    asked = f"{instance.pk} {instance.url} {instance.username} {instance.proxy}"
-    key = f"known:{side}:{sha256(asked.encode()).hexdigest()}"
+    key = f"known:{side}:{instance.pk}:{reached_by(instance)}"
     endpoint = hasty_endpoint(instance, seconds, connections=connections)
     registry = registry_at(
         instance, endpoint, side=side, cancelled=cancelled, attempts=1, client_mixin=RememberingClient

@@ -55,6 +55,18 @@ def test_a_rule_makes_its_project_private_and_once(near, far):
     assert far.fake.held["fresh/team/app-0"].tags == near.fake.held["prod/team/app-0"].tags
 
 
+def test_to_the_top_level_each_name_brings_its_project(near, far):
+    """Harbor keeps nothing outside of a project: what has a part for one arrives, what has none says so."""
+    for name in ("prod/a/web", "prod/a/api", "prod/b/web", "prod/alone"):
+        near.hold(name, "v1", name)
+    works = map(RepositoryWork, ("prod/a/web", "prod/a/api", "prod/b/web", "prod/alone"))
+    ran = bring(near.open("source"), far.open("target"), works, target_namespace="/")
+    failed = {"prod/alone:v1": "failed"}
+    assert ran.outcomes == dict.fromkeys(("prod/a/web:v1", "prod/a/api:v1", "prod/b/web:v1"), "copied") | failed
+    assert far.is_private("a") and far.is_private("b") and created(far.fake) == 2
+    assert "outside of a project" in str(ran.error("prod/alone:v1"))
+
+
 def test_two_rules_that_need_the_same_project_at_the_same_moment(near, far):
     for name in ("prod/a", "prod/b"):
         near.hold(name, "v1", name)

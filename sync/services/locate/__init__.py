@@ -115,6 +115,7 @@ def find(text: str, instances: Iterable[Instance], seconds: float = asking.SECON
     ends = (end for route in routes for end in (route.target, route.source) if end.instance in visible)
     places = list(dict.fromkeys([*typed, *ends]))[: max(MOST_PLACES, len(typed))]
     seen = asking.ask(places, wanted.reference, {route.source for route in routes if _is_choosy(route.rule)}, seconds)
+    seen |= asking.as_brought(routes, seen, wanted.tag, seconds)
     answers = _answer_rules(routes, wanted, seen)
     return Answer(
         wanted,

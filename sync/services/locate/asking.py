@@ -1,10 +1,10 @@
 """Asking registries whether they hold something: all at once, and for no longer than a person waits."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from time import monotonic
@@ -15,9 +15,9 @@ from sync.oci.client import Client
 from sync.oci.errors import OciError
 from sync.oci.manifest import Kind
 from sync.oci.reference import InvalidReference
-from sync.replication.plan import Kinds
-from sync.services.connect import credential_of, hasty_endpoint, reach
-from sync.services.locate.routes import Place
+from sync.replication.plan import Kinds, digest_there
+from sync.services.connect import hasty_endpoint, keeps_parts, reach, registry_at
+from sync.services.locate.routes import Place, Route
 
 SECONDS = 4.0
 INSTANCES_AT_ONCE = 64
@@ -58,6 +58,47 @@ def ask(
     return {place: answered.get(place) or _late(place, seconds) for there in names.values() for place in there}
 
 
+def as_brought(
+    routes: Iterable[Route], seen: Mapping[Place, Seen], tag: str, seconds: float = SECONDS
+) -> dict[Place, Seen]:
+    """Of targets that keep manifests in a form of their own: the digest of the source where the content is that one's.
+
+    It is the digest that a run sees there, and that its rule has brought. Who is late stays as seen.
+    """
+    pairs = [
+        (route.source, route.target)
+        for route in routes
+        if tag and not keeps_parts(route.target.instance) and _differ(seen.get(route.source), seen.get(route.target))
+    ]
+    if not pairs:
+        return {}
+    equal: dict[Place, Seen] = {}
+    pool = ThreadPoolExecutor(min(len(pairs), INSTANCES_AT_ONCE))
+    wait([pool.submit(_look_beside, *pair, seen, tag, seconds, equal) for pair in pairs], seconds)
+    pool.shutdown(wait=False, cancel_futures=True)
+    return dict(equal)
+
+
+def _differ(source: Seen | None, target: Seen | None) -> bool:
+    return bool(source and target and source.digest and target.digest and source.digest != target.digest)
+
+
+def _look_beside(
+    source: Place, target: Place, seen: Mapping[Place, Seen], tag: str, seconds: float, equal: dict[Place, Seen]
+) -> None:
+    held = seen[source].digest
+    try:
+        with (
+            closing(_hasty_client(source.instance, seconds)) as from_,
+            closing(_hasty_client(target.instance, seconds)) as to,
+        ):
+            read = partial(from_.get_manifest, source.repository, held)
+            if digest_there(to, target.repository, tag, held, read) == held:
+                equal[target] = replace(seen[target], digest=held)
+    except (OciError, CredentialKeyMissing):
+        return  # what was seen of the target stays
+
+
 def _late(place: Place, seconds: float) -> Seen:
     return Seen(State.UNKNOWN, problem=f"{place.instance.name} did not answer within {seconds:g} seconds.")
 
@@ -87,10 +128,10 @@ def _ask_instance(
 
 
 def _hasty_client(instance: Instance, seconds: float) -> Client:
-    """One attempt per question, none after the seconds have passed."""
+    """What its kind speaks by. One attempt per question, none after the seconds have passed."""
     until = monotonic() + seconds
     endpoint = hasty_endpoint(instance, seconds)
-    return Client(endpoint, credential_of(instance), cancelled=lambda: monotonic() > until, attempts=1)
+    return registry_at(instance, endpoint, cancelled=lambda: monotonic() > until, attempts=1).client
 
 
 def _ask_place(client: Client, repository: str, reference: str, *, with_kind: bool) -> Seen:

@@ -61,11 +61,21 @@ def read(text: str, instances: Sequence[Instance]) -> Wanted:
             "A digest alone names no repository: put the repository before it, as in prod/web@sha256:…"
         )
     bare, schemes = _SCHEME.subn("", typed)
+    # As tags have it: a version's plus sign is in no name.
+    bare = bare.replace("+", "_")
     first, slash, rest = bare.partition("/")
     at_host = slash and (schemes or names_host(first) or any(first.lower() == one.host for one in instances))
     host = normalize_address(first).partition("://")[2] if at_host else ""
+    if at_host and (path := _path_of(host, rest, instances)):
+        host, rest = f"{host}/{path}", rest.removeprefix(f"{path}/")
     # A host of its own keeps a name without one from being taken for one of Docker Hub.
     name = Reference.parse(f"localhost/{rest if at_host else bare}")
     tag = name.tag or ("" if name.digest else DEFAULT_TAG)
     named = tuple(one for one in instances if one.host == host) if host else ()
     return Wanted(name.repository, tag, name.digest, host, named)
+
+
+def _path_of(host: str, rest: str, instances: Sequence[Instance]) -> str:
+    """The longest path that belongs to an address, as those of chart repositories have it; blank for none."""
+    known = (one.host.removeprefix(f"{host}/") for one in instances if one.host.startswith(f"{host}/"))
+    return max((path for path in known if rest.startswith(f"{path}/")), key=len, default="")
