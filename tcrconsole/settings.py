@@ -25,8 +25,8 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 HTTPS = env.bool("HTTPS", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_SSL_REDIRECT = HTTPS
-# Registries would follow with a GET, or take the redirect for success: the receiver refuses by itself.
-SECURE_REDIRECT_EXEMPT = [r"^hooks/"]
+# Registries would follow with a GET, or take the redirect for success: the receiver and the API refuse by themselves.
+SECURE_REDIRECT_EXEMPT = [r"^hooks/", r"^api/"]
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) if HTTPS else 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = env.int("SESSION_SECONDS", default=12 * 3600)
@@ -168,3 +168,5 @@ TASK_LOG_LINES = env.int("TASK_LOG_LINES", default=5000)
 TASK_DAYS = env.int("TASK_DAYS", default=90)
 # What Prometheus shows as its bearer token; blank: figures are for signed-in platform administrators only.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# How many requests a token for pipelines may make in a minute; 0: any number.
+API_REQUESTS_PER_MINUTE = max(0, env.int("API_REQUESTS_PER_MINUTE", default=60))

@@ -21,11 +21,13 @@ from sync.models.task import (
     TaskResource,
     Trigger,
 )
+from sync.models.token import ApiToken
 
 __all__ = [
     "ACTING",
     "OPEN",
     "Announcement",
+    "ApiToken",
     "Counts",
     "Delivery",
     "Instance",
