@@ -4,6 +4,7 @@ from django.urls import path
 
 from sync.views import (
     access,
+    api,
     audit,
     check,
     health,
@@ -18,6 +19,7 @@ from sync.views import (
     repositories,
     rules,
     tasks,
+    tokens,
     told,
     where,
 )
@@ -27,6 +29,10 @@ urlpatterns = [
     path("hooks/<str:name>/", hooks.hook, name="hook"),
     # Redirected to the slash, a POST would become a GET.
     path("hooks/<str:name>", hooks.hook),
+    path("api/sync", api.sync, name="api-sync"),
+    path("api/tasks/<int:task_id>", api.task, name="api-task"),
+    path("api/where", api.where, name="api-where"),
+    path("api/<path:rest>", api.nothing, name="api-nothing"),
     path("where/", where.where, name="where"),
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
@@ -48,6 +54,8 @@ urlpatterns = [
     path("access/regions/<int:pair_id>/remove/", access.region_pair_remove, name="region-pair-remove"),
     path("i/<str:instance>/access/", access.instance_access, name="instance-access"),
     path("i/<str:instance>/access/remove/", access.instance_access_remove, name="instance-access-remove"),
+    path("i/<str:instance>/tokens/", tokens.instance_tokens, name="instance-tokens"),
+    path("i/<str:instance>/tokens/<int:token_id>/revoke/", tokens.instance_token_revoke, name="instance-token-revoke"),
     path("i/<str:instance>/secret/", hook_secret.hook_secret, name="hook-secret"),
     path("i/<str:instance>/secret/remove/", hook_secret.hook_secret_remove, name="hook-secret-remove"),
     path("i/<str:instance>/rules/", rules.rule_list, name="rules"),

@@ -36,8 +36,8 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 HTTPS = env.bool("HTTPS", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_SSL_REDIRECT = HTTPS
-# Registries would follow with a GET, or take the redirect for success: the receiver refuses by itself.
-SECURE_REDIRECT_EXEMPT = [r"^hooks/"]
+# Registries would follow with a GET, or take the redirect for success: the receiver and the API refuse by themselves.
+SECURE_REDIRECT_EXEMPT = [r"^hooks/", r"^api/"]
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) if HTTPS else 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = env.int("SESSION_SECONDS", default=12 * 3600)
@@ -246,3 +246,5 @@ MIGRATION_MODULES = {"auditlog": None}
 AUDITLOG_USE_FK_STRING_REPRESENTATION = True
 # What Prometheus shows as its bearer token; blank: figures are for signed-in platform administrators only.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# How many requests a token for pipelines may make in a minute; 0: any number.
+API_REQUESTS_PER_MINUTE = max(0, env.int("API_REQUESTS_PER_MINUTE", default=60))

@@ -113,7 +113,10 @@ def test_single_sign_on_takes_passwords_besides_or_not(only, tmp_path):
     [
         ({"OIDC_ISSUER": SSO["OIDC_ISSUER"]}, "OIDC_ISSUER goes with OIDC_CLIENT_ID"),
         (SSO | {"OIDC_ISSUER": "http://id.example"}, "OIDC_ISSUER: give the provider's address as https://"),
-        (SSO | {"OIDC_CLIENT_SECRET_FILE": "/no/such/file"}, "OIDC_CLIENT_SECRET_FILE names /no/such/file, which cannot be read"),
+        (
+            SSO | {"OIDC_CLIENT_SECRET_FILE": "/no/such/file"},
+            "OIDC_CLIENT_SECRET_FILE names /no/such/file, which cannot be read",
+        ),
         ({"TRUSTED_PROXIES": "10.0.0.5,proxy"}, "TRUSTED_PROXIES: 'proxy' does not appear to be"),
     ],
 )

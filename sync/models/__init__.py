@@ -24,11 +24,13 @@ from sync.models.task import (
     TaskResource,
     Trigger,
 )
+from sync.models.token import ApiToken
 
 __all__ = [
     "ACTING",
     "OPEN",
     "Announcement",
+    "ApiToken",
     "AuditEntry",
     "Counts",
     "Delivery",

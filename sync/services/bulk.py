@@ -21,7 +21,14 @@ EXIT_FULFILLED, EXIT_FAILED, EXIT_WRONG_USE, EXIT_CONFLICTS, EXIT_TIMEOUT = rang
 
 
 class WrongUse(Exception):
-    """What was asked for does not exist or makes no sense; the message is a sentence."""
+    """What was asked for does not exist (`unknown`) or makes no sense; the message is a sentence.
+
+    field: which of rule, instance and resources is wrong.
+    """
+
+    def __init__(self, sentence: str, field: str = "rule", *, unknown: bool = False) -> None:
+        super().__init__(sentence)
+        self.field, self.unknown = field, unknown
 
 
 @dataclass(frozen=True)
@@ -32,25 +39,36 @@ class Order:
     selection: tuple[tuple[str, str], ...] = ()
 
 
-def choose(names: Sequence[str], instance: str, everything: bool, resources: Sequence[str]) -> list[Order]:
-    """The rules named `[INSTANCE/]NAME`, those of an instance, or all enabled ones. Raises WrongUse."""
+def choose(
+    names: Sequence[str],
+    instance: str,
+    everything: bool,
+    resources: Sequence[str],
+    seen: QuerySet[Instance] | None = None,
+) -> list[Order]:
+    """The rules named `[INSTANCE/]NAME`, those of an instance, or all enabled ones. Raises WrongUse.
+
+    seen: what else is there does not exist for who asks; None: they see everything.
+    """
     if everything and (names or instance):
         raise WrongUse("--all means every enabled rule: leave out --rule and --instance.")
-    rules = _rules(names, instance, everything)
+    rules = _rules(names, instance, everything, Instance.objects.all() if seen is None else seen)
     if not resources:
         return [Order(rule) for rule in rules]
     pairs = [_resource(resource) for resource in resources]
     orders = [Order(rule, tuple(pair for pair in pairs if _covers(rule, *pair))) for rule in rules]
     for repository, tag in pairs:
         if not any((repository, tag) in order.selection for order in orders):
-            raise WrongUse(f"None of the chosen rules covers {repository}:{tag}: compare namespace and expressions.")
+            sentence = f"None of the chosen rules covers {repository}:{tag}: compare namespace and expressions."
+            raise WrongUse(sentence, "resources")
     return [order for order in orders if order.selection]
 
 
-def _rules(names: Sequence[str], instance: str, everything: bool) -> list[SyncRule]:
-    if instance and not Instance.objects.filter(name=instance).exists():
-        raise WrongUse(f"There is no instance “{instance}”.")
+def _rules(names: Sequence[str], instance: str, everything: bool, seen: QuerySet[Instance]) -> list[SyncRule]:
+    if instance and not seen.filter(name=instance).exists():
+        raise WrongUse(f"There is no instance “{instance}”.", "instance", unknown=True)
     known = SyncRule.objects.select_related("source", "target").order_by("source__name", "name")
+    known = known.filter(source__in=seen)
     if instance:
         known = known.filter(source__name=instance)
     if names:
@@ -67,7 +85,7 @@ def _rule(known: QuerySet[SyncRule], name: str) -> SyncRule:
     instance, _, rule_name = name.rpartition("/")
     found = list(known.filter(name=rule_name, **({"source__name": instance} if instance else {}))[:2])
     if not found:
-        raise WrongUse(f"There is no rule “{name}”.")
+        raise WrongUse(f"There is no rule “{name}”.", unknown=True)
     if len(found) > 1:
         raise WrongUse(f"Several instances have a rule “{name}”: write INSTANCE/{name}.")
     return found[0]
@@ -76,11 +94,11 @@ def _rule(known: QuerySet[SyncRule], name: str) -> SyncRule:
 def _resource(text: str) -> tuple[str, str]:
     repository, _, tag = text.rpartition(":")
     if not repository:
-        raise WrongUse(f"“{text}” is not of the form REPOSITORY:TAG.")
+        raise WrongUse(f"“{text}” is not of the form REPOSITORY:TAG.", "resources")
     try:
         return check_repository(repository), check_tag(tag)
     except InvalidReference as error:
-        raise WrongUse(f"“{text}” is not of the form REPOSITORY:TAG: {error}") from None
+        raise WrongUse(f"“{text}” is not of the form REPOSITORY:TAG: {error}", "resources") from None
 
 
 def _covers(rule: SyncRule, repository: str, tag: str) -> bool:

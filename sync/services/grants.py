@@ -135,6 +135,15 @@ def granted_on(instance: Instance) -> Iterator[tuple[User | Group, Right]]:
                 yield getattr(row, somebody), Right(row.permission.codename)
 
 
+def users_with(instance: Instance, right: Right) -> set[int]:
+    """Who has the right on the instance by a role, of their own or by a group: their keys, active or not."""
+    granted = {"permission__codename__in": GIVEN_BY[right], "object_pk": str(instance.pk)}
+    granted |= {"content_type__app_label": "sync", "content_type__model": "instance"}
+    people = set(UserObjectPermission.objects.filter(**granted).values_list("user", flat=True))
+    members = User.objects.filter(groups__in=GroupObjectPermission.objects.filter(**granted).values("group"))
+    return people | set(members.values_list("pk", flat=True))
+
+
 @transaction.atomic
 def grant(right: Right, to: User | Group, instance: Instance) -> Reviewed:
     assign_perm(f"sync.{right}", to, instance)

@@ -36,6 +36,7 @@ PAGES = {
     "instance": "/i/guangzhou/namespaces/",
     "secret": "/i/guangzhou/secret/",
     "secret-remove": "/i/guangzhou/secret/remove/",
+    "tokens": "/i/guangzhou/tokens/",
     "instance-new": "/instances/new/",
     "instance-edit": "/instances/guangzhou/edit/",
     "instance-delete": "/instances/guangzhou/delete/",
@@ -202,6 +203,20 @@ def test_what_opens_on_a_page_can_be_used_by_all(
         screen.get_by_label("Target instance").select_option(label="frankfurt (eu-frankfurt)")
         expect(screen.locator("#preview-count")).to_contain_text("tags match")
         check(screen, "preview-filled", width, scheme)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_token_can_be_copied_by_all(page: Page, browser: Browser, console: Console, width: int, scheme: str) -> None:
+    """It is shown once, by the page that follows its form."""
+    with screen_of(page, browser, console, width, scheme) as screen:
+        screen.goto("/i/guangzhou/tokens/")
+        screen.get_by_label("Name").fill(f"release-{width}-{scheme}")
+        screen.get_by_role("button", name="Make").click()
+        expect(screen.locator("#copy-token")).to_contain_text("tcrc_")
+        check(screen, "token-made", width, scheme)
+        wider = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wider == 0
 
 
 def check(screen: Page, name: str, width: int, scheme: str, within: str = "html") -> None:

@@ -9,13 +9,14 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
 from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
-from sync.models import Announcement, Instance, RegionPair, SyncRule, SyncTask, TaskRepository
+from sync.models import Announcement, ApiToken, Instance, RegionPair, SyncRule, SyncTask, TaskRepository
 from sync.services import grants
 from sync.services.grants import Right
 
 OPEN, SIGNED_IN, PLATFORM, GIVERS, STAFF = "open", "signed in", "platform", "who gives access", "staff"
-TOKEN, SIGHT = "a token, or platform", "a role on the target, too"
+TOKEN, SIGHT, BEARER = "a token, or platform", "a role on the target, too", "a token for pipelines"
 # What a GET needs, and what a POST needs where that is another matter; None: there is no such method.
 NEEDED: dict[str, tuple[str | None, str | None]] = {
     **dict.fromkeys(("login", "healthz", "readyz", "favicon"), (OPEN, None)),
@@ -45,6 +46,11 @@ NEEDED: dict[str, tuple[str | None, str | None]] = {
     **dict.fromkeys(("instance-edit", "instance-delete"), (Right.ADMINISTER, Right.ADMINISTER)),
     **dict.fromkeys(("hook-secret", "hook-secret-remove", "instance-access"), (Right.ADMINISTER, Right.ADMINISTER)),
     "instance-access-remove": (None, Right.ADMINISTER),
+    "instance-tokens": (Right.OPERATE, Right.OPERATE),
+    "instance-token-revoke": (None, Right.OPERATE),
+    # Nobody comes in by a session: tests/pages/test_api.py comes in by tokens.
+    "api-sync": (None, BEARER),
+    **dict.fromkeys(("api-task", "api-where", "api-nothing"), (BEARER, None)),
     "admin-where": (STAFF, None),
 }
 ROLES = ("nobody", *Right, PLATFORM)
@@ -54,12 +60,19 @@ ARGUMENTS: tuple[tuple[str, ...], ...] = (
     ("instance",),
     ("instance", "name"),
     ("instance", "task_id"),
+    ("task_id",),
+    ("rest",),
+    ("instance", "token_id"),
     ("instance", "name", "announcement_id"),
     ("instance", "task_id", "repository_id"),
 )
 REFUSED = {403, 404}
-# What is reached, and refused for lack of values: no role to take away is named, no secret is shown.
-NOTHING_TO_DO = {("instance-access-remove", "post"), ("hook", "post")}
+# What is reached, and refused: no role to take away is named, no secret is shown, the token is somebody else's.
+NOTHING_TO_DO = {
+    *((name, "post") for name in ("instance-access-remove", "hook", "instance-token-revoke")),
+    # Single sign-on is not set up here.
+    *((name, "get") for name in ("sso", "sso-callback")),
+}
 
 
 def names(patterns: list[URLPattern | URLResolver]) -> Iterator[str]:
@@ -87,8 +100,18 @@ def things(rule: SyncRule, target: Instance) -> dict[str, Any]:
             "task_id": task.pk,
             "repository_id": repository.pk,
             "announcement_id": announcement.pk,
+            "token_id": make_token(one.source).pk,
+            "rest": "unknown",
         }
     return found
+
+
+def make_token(instance: Instance) -> ApiToken:
+    """Of somebody else."""
+    maker, _ = User.objects.get_or_create(username="maker", is_superuser=True)
+    return ApiToken.objects.create(
+        instance=instance, maker=maker, name="ci", token_hash=instance.name, expires_at=timezone.now()
+    )
 
 
 def url_of(name: str, things: dict[str, Any], whose: str) -> str:
@@ -106,6 +129,8 @@ def url_of(name: str, things: dict[str, Any], whose: str) -> str:
 
 def expected(need: str, role: str, whose: str) -> set[int]:
     """The statuses of a refusal; none where it is no refusal."""
+    if need == BEARER:
+        return {401}
     if role == PLATFORM or need in (OPEN, SIGNED_IN):
         return set()
     if need == PLATFORM:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
@@ -13,13 +14,25 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from sync.models import Instance, LogLine, Status, SyncRule, SyncTask, TaskPart, TaskRepository, TaskResource, Verb
+from sync.models import (
+    ApiToken,
+    Instance,
+    LogLine,
+    Status,
+    SyncRule,
+    SyncTask,
+    TaskPart,
+    TaskRepository,
+    TaskResource,
+    Verb,
+)
 from sync.oci.errors import OciError
 from sync.services import audit, configure, outages
 from tests.fakes.lists import HELD, ListingRegistry
 from tests.fakes.registry import Answer
 from tests.pages.test_rules import RULES
 from tests.pages.test_tasks import HTMX, LOGS, live, make_repository, make_task
+from tests.pages.tokens import make_token
 
 MOST_QUERIES = 12
 
@@ -44,6 +57,7 @@ def urls(rule: SyncRule, listed: None) -> dict[str, str]:
     ended = make_task(rule, "partial", planned=3, failed=1, all_planned=True, repository_count=1)
     repository = make_repository(ended, "prod/web", "partial", planned=3, failed=1, listed=True)
     make_repository(running, "prod/web", "synchronizing", planned=3, copied=1, listed=True)
+    make_token(rule.source, User.objects.create_user("ann"))
     names = [rule.source.name, rule.name]
     rules, logs = reverse("rules", args=names[:1]), reverse("rule", args=names)
     task = reverse("task", args=[names[0], running.pk])
@@ -53,6 +67,7 @@ def urls(rule: SyncRule, listed: None) -> dict[str, str]:
         "instance-namespaces": reverse("instance-namespaces", args=names[:1]),
         "instance-edit": reverse("instance-edit", args=names[:1]),
         "instance-delete": reverse("instance-delete", args=names[:1]),
+        "instance-tokens": reverse("instance-tokens", args=names[:1]),
         "hook-secret": reverse("hook-secret", args=names[:1]),
         "where": reverse("where"),
         "where, found": reverse("where", query={"ref": "prod/r1:v1", "now": "on"}),
@@ -98,6 +113,9 @@ def add_rows(rule: SyncRule) -> None:
     many: Any = range(120)
     Instance.objects.bulk_create(Instance(name=f"more-{n}", region="x", url="http://127.0.0.1:1") for n in many)
     same = {"source": rule.source, "target": rule.target}
+    makers = User.objects.bulk_create(User(username=f"u{n}") for n in many)
+    days = {"instance": rule.source, "expires_at": timezone.now() + timedelta(days=1)}
+    ApiToken.objects.bulk_create(ApiToken(name=f"t{one}", token_hash=f"{one}", maker=one, **days) for one in makers)
     rules = SyncRule.objects.bulk_create(SyncRule(name=f"w{n:03}", source_namespace="a", **same) for n in many)
     tasks = [SyncTask(rule=one, snapshot=one.snapshot(), status="partial", **same) for one in (*rules, *[rule] * 120)]
     SyncTask.objects.bulk_create(tasks)
