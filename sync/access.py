@@ -4,14 +4,16 @@ What one may not see does not exist (404); what one sees and may not do is refus
 sync.services.grants.
 """
 
+from urllib.parse import urlsplit
+
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 
 from sync.models import Instance, SyncRule, SyncTask
-from sync.services.grants import Right, Somebody, instances_with, is_platform_administrator, rights_on
+from sync.services.grants import Right, Somebody, all_rights, instances_with, is_platform_administrator, rights_on
 
-__all__ = ["Right", "is_platform_administrator", "rights_on"]
+__all__ = ["Right", "all_rights", "is_platform_administrator", "rights_on"]
 
 
 def require_platform_administrator(user: Somebody) -> None:
@@ -33,10 +35,29 @@ def administered_instances(user: Somebody) -> QuerySet[Instance]:
     return instances_with(user, Right.ADMINISTER)
 
 
+def hosts_unseen_by(user: Somebody) -> dict[str, str]:
+    """Where the instances are that the user may not see, by host with and without a port; what to call each instead."""
+    seen = set(visible_instances(user).values_list("url", flat=True))
+    hosts: dict[str, str] = {}
+    for name, url in Instance.objects.exclude(url__in=seen).values_list("name", "url"):
+        host = urlsplit(url)
+        hosts |= dict.fromkeys((host.netloc.lower(), host.hostname or ""), name)
+    for url in seen:
+        hosts.pop(urlsplit(url).hostname or "", None)
+    hosts.pop("", None)
+    return hosts
+
+
 def require(user: Somebody, instance: Instance, right: Right) -> None:
     """Raises PermissionDenied."""
     if right not in rights_on(user, instance):
         raise PermissionDenied(f"This needs the role {right.role} on {instance.name}.")
+
+
+def require_sight_of_target(user: Somebody, rule: SyncRule) -> None:
+    """Raises PermissionDenied to who neither sees the target nor may have rules write to it."""
+    if not rights_on(user, rule.target) & {Right.VIEW, Right.RECEIVE}:
+        raise PermissionDenied(f"This shows what {rule.target.name} holds: it needs a role there, Viewer or Receive.")
 
 
 def get_instance_or_404(user: Somebody, name: str, right: Right = Right.VIEW) -> Instance:

@@ -125,15 +125,16 @@ def _unapplied_migrations() -> list[CheckMessage]:
 
 
 def _unreadable_passwords() -> Iterator[CheckMessage]:
-    """Of instances, and the secrets of the webhooks of rules."""
-    stored = list(Instance.objects.order_by("name").values_list("name", "encrypted_password"))
+    """Of instances, with the keys of their APIs, and the secrets of the webhooks of rules."""
+    instances = Instance.objects.order_by("name").values_list("name", "encrypted_password", "encrypted_api_key")
+    stored = [(name, token) for name, *tokens in instances for token in tokens]
     secrets = SyncRule.objects.exclude(encrypted_webhook_secret="").order_by("source__name", "name")
     columns = ("source__name", "name", "encrypted_webhook_secret")
     stored += [(f"{source}/{name}", token) for source, name, token in secrets.values_list(*columns)]
-    if names := [name for name, token in stored if not _readable(token)]:
+    if names := dict.fromkeys(name for name, token in stored if not _readable(token)):
         yield Error(
-            f"No key in CREDENTIAL_KEYS decrypts the stored password of: {', '.join(names)}.",
-            hint="Add the key with which they were encrypted to CREDENTIAL_KEYS, or enter these passwords again.",
+            f"No key in CREDENTIAL_KEYS decrypts the stored secrets of: {', '.join(names)}.",
+            hint="Add the key with which they were encrypted to CREDENTIAL_KEYS, or enter these again.",
             id="tcrconsole.E003",
         )
 

@@ -1,10 +1,13 @@
 """The admin for support staff, named after the product. What the console is about comes first."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
 FIRST = "sync"
 # Of apps whose own name means something to programmers only.
@@ -25,3 +28,15 @@ class ConsoleAdminSite(AdminSite):
 
 class ConsoleAdminConfig(AdminConfig):
     default_site = "tcrconsole.admin_site.ConsoleAdminSite"
+
+
+def queues_for_superusers(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """django-rq lets in all staff, who could empty queues there."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        user = getattr(request, "user", None)
+        if request.path.startswith(f"{reverse('admin:index')}django_rq/") and not (user and user.is_superuser):
+            raise PermissionDenied
+        return get_response(request)
+
+    return middleware

@@ -71,9 +71,11 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "tcrconsole.callers.on_behalf_of_user",
     "tcrconsole.signin.SignInMiddleware",
+    "tcrconsole.admin_site.queues_for_superusers",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "sync.concealing.conceal_hosts",
     # The last: it makes another page of what the form of sign-in answers.
     "axes.middleware.AxesMiddleware",
 ]
@@ -213,6 +215,8 @@ PUT_OFF_SECONDS = env.float("PUT_OFF_SECONDS", default=5.0)
 OUTAGE_HOURS = env.float("OUTAGE_HOURS", default=24.0)
 # Whether webhooks of rules may lead into networks of one's own, and go by plain http; cloud metadata is never told.
 WEBHOOK_PRIVATE_ADDRESSES = env.bool("WEBHOOK_PRIVATE_ADDRESSES", default=False)
+# Whether those who administer single instances, and are no platform administrators, may enter private addresses.
+INSTANCE_PRIVATE_ADDRESSES = env.bool("INSTANCE_PRIVATE_ADDRESSES", default=False)
 # Where users reach the console, for links in what webhooks tell: https://console.example. Blank: no links.
 CONSOLE_URL = env.str("CONSOLE_URL", default="")
 # Above so many lines a task's log takes only warnings and errors, above twice as many nothing more.

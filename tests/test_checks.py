@@ -268,10 +268,10 @@ def test_unapplied_migrations():
 
 
 @pytest.mark.django_db
-def test_a_stored_password_without_its_key(settings):
-    for name, password in (("guangzhou", ""), ("frankfurt", "hidden")):
+def test_stored_secrets_without_their_key(settings):
+    for name, password, key in (("guangzhou", "", ""), ("berlin", "", "hidden"), ("frankfurt", "hidden", "hidden")):
         instance = make_instance(name)
-        instance.password = password
+        instance.password, instance.api_key = password, key
         instance.save()
     rule = SyncRule(name="web", source=instance, target=instance, source_namespace="prod", target_namespace="x")
     rule.webhook_secret = "hidden"
@@ -280,7 +280,7 @@ def test_a_stored_password_without_its_key(settings):
     settings.CREDENTIAL_KEYS = [Fernet.generate_key().decode()]
     messages = found("database")
     assert messages.keys() == {"E003"}
-    assert "frankfurt, frankfurt/web" in messages["E003"].msg
+    assert "berlin, frankfurt, frankfurt/web" in messages["E003"].msg
     assert not {"guangzhou", "hidden"} & set(messages["E003"].msg.split())
 
 

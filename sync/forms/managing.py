@@ -26,9 +26,10 @@ class Managing(forms.ModelForm):  # type: ignore[type-arg]
         """To be called once the fields are there."""
         if self.has_stored_key:
             self.fields["api_key"].help_text = "A key is stored. Leave blank to keep it."
-        self.fields["api_key_id"].help_text = (
-            "Of a sub-account that may look up, list and create namespaces and delete tags. Without it the rule's "
-            "namespace must exist in the target, and a quick check asks for each tag."
+        self.fields[
+            "api_key_id"
+        ].help_text = (
+            "Of a sub-account. Without it a namespace must exist in the target, and a quick check asks for each tag."
         )
 
     @property

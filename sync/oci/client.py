@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 from sync.oci.auth import Credential
 from sync.oci.blob_api import BlobApi
 from sync.oci.blob_reading import BlobReader
 from sync.oci.blob_sending import Content, Upload
 from sync.oci.list_api import ListApi
+from sync.oci.manifest import Manifest
 from sync.oci.manifest_api import ManifestApi, Pushed
 from sync.oci.places import Endpoint
 from sync.oci.session import MANIFEST_LIMIT
@@ -21,4 +25,20 @@ class Client(ListApi, ManifestApi, BlobApi):
     between requests and blocks; when it says True, Cancelled is raised. attempts: per request, the first one counted.
     limits: what it may do to the registry (sync.oci.guest).
     Safe for many threads. Every failure is an OciError that names side, registry and operation.
+
+    keeps_parts: whether blobs and manifests stay under their digests. Where they do not, each tag brings its own blobs,
+    nothing can refer to it, and the same content may stand under another digest than in the source.
     """
+
+    keeps_parts: ClassVar[bool] = True
+
+    def look_beside(self, repository: str, tag: str, held: str, read: Callable[[], Manifest]) -> str:
+        """The digest of a tag of the target, blank when there is none; `held` where it has the content of that one.
+
+        held: the digest of what the source holds; read: gives its manifest, where digests alone do not tell.
+        """
+        there = self.head_manifest(repository, tag)
+        return there.digest if there else ""
+
+    def give_up(self, repository: str, manifest: Manifest) -> None:
+        """Told when the manifest will not be written, though its blobs may have come."""

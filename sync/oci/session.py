@@ -69,6 +69,15 @@ class Session:
         """Raise Cancelled when the caller of this client asked to stop."""
         self._transport.check_cancelled()
 
+    @property
+    def attempts(self) -> int:
+        """Per request, the first one counted."""
+        return self._transport.attempts
+
+    def pause(self, attempt: int) -> None:
+        """Wait before the next attempt: exponential back-off with jitter. Raises Cancelled."""
+        self._transport.pause(attempt)
+
     def close(self) -> None:
         """Close the idle connections."""
         self._transport.close()

@@ -1,17 +1,24 @@
 """Kinds of registry, by the word that an instance stores."""
 
 import re
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
 from sync.oci.client import Client, Credential, Endpoint
 from sync.registries.base import Management, OnlyByDigest, Registry, Resource
+from sync.registries.charts import ChartRepository
+from sync.registries.harbor import Harbor
 from sync.registries.listing import Listing
 from sync.registries.plain import PlainRegistry
 from sync.registries.presets import Acr, DockerHub, Ecr, GitHub, GitLab, Google, Quay
+from sync.registries.tcr import Tcr
 
 KINDS: dict[str, type[Registry]] = {
     "registry": PlainRegistry,
+    "tcr": Tcr,
+    "harbor": Harbor,
+    "charts": ChartRepository,
     "dockerhub": DockerHub,
     "github": GitHub,
     "gitlab": GitLab,
@@ -34,16 +41,16 @@ def recognized(registry: Registry) -> str:
         return kind
     if registry.recognize():
         return next(kind for kind, known in KINDS.items() if type(registry) is known)
-    others = (kind for kind, known in KINDS.items() if known.recognize is not Registry.recognize)
-    return next((kind for kind in others if _seems(KINDS[kind], registry)), "")
+    return next((kind for kind in KINDS if _seems(kind, registry)), "")
 
 
-def _seems(kind: type[Registry], registry: Registry) -> bool:
-    explain = registry.client.explain
-    try:
-        return kind(registry.client, registry.management).recognize()
-    finally:
-        registry.client.explain = explain
+def _seems(kind: str, registry: Registry) -> bool:
+    """By what anybody may ask it."""
+    if KINDS[kind].recognize is Registry.recognize or type(registry) is KINDS[kind]:
+        return False
+    other = open_registry(kind, registry.client.endpoint, attempts=1)
+    with closing(other.client):
+        return other.recognize()
 
 
 def open_registry(

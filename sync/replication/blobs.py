@@ -36,6 +36,9 @@ class Blobs:
 
     async def ensure(self, blobs: Sequence[Descriptor], journey: Journey) -> None:
         """Returns when the target repository holds them all. Raises OciError."""
+        if not self._target.keeps_parts:
+            await self._graph.all((by_size(one.size), self._bring_anew(one, journey)) for one in blobs)
+            return
         missing = [one for one in blobs if not self._in_repository.is_done((journey.target_repository, one.digest))]
         if not self._same_instance:
             self._whereabouts.look_up(one.digest for one in missing)
@@ -43,6 +46,11 @@ class Blobs:
             if one.digest not in self._expected:
                 self._expect(one, journey)
         await self._graph.all((by_size(one.size), self._ensure(one, journey)) for one in missing)
+
+    async def _bring_anew(self, blob: Descriptor, journey: Journey) -> None:
+        """What came for another tag is of no use to this one."""
+        journey.expect(blob.size)
+        self._upload(blob, journey)
 
     async def _ensure(self, blob: Descriptor, journey: Journey) -> None:
         key = (journey.target_repository, blob.digest)
@@ -88,7 +96,7 @@ class Blobs:
             if journey is not None:
                 journey.expect(blob.size)
 
-    def _upload(self, blob: Descriptor, journey: Journey, upload: Upload) -> None:
+    def _upload(self, blob: Descriptor, journey: Journey, upload: Upload | None = None) -> None:
         reader = self._source.blob_reader(journey.source_repository, blob)
 
         def content(offset: int) -> Iterator[Block]:

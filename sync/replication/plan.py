@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from time import monotonic
 from typing import ClassVar, Protocol
@@ -312,14 +313,17 @@ class Planner:
             held = self._source.head_manifest(repository, tag)
             if held is None:
                 return judge(self._spec, tag, "", "")
-            there = digest_there(self._target, self._spec.target_repository(repository), tag)
+            read = partial(self._source.get_manifest, repository, held.digest)
+            there = digest_there(self._target, self._spec.target_repository(repository), tag, held.digest, read)
             return judge(self._spec, tag, held.digest, there or "", self._kinds.look_up(repository, held.digest))
 
 
-def digest_there(target: Client, repository: str, tag: str) -> str | None:
-    """The digest that the target's tag has, "" when there is no such tag; None when it does not let us look."""
+def digest_there(target: Client, repository: str, tag: str, held: str, read: Callable[[], Manifest]) -> str | None:
+    """The digest that the target's tag has, "" when there is no such tag; None when it does not let us look.
+
+    held, read: see Client.look_beside.
+    """
     try:
-        there = target.head_manifest(repository, tag)
+        return target.look_beside(repository, tag, held, read)
     except (Unauthorized, Denied):
         return None
-    return there.digest if there else ""

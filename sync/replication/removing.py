@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 
 from sync.oci.client import Client
@@ -74,10 +75,11 @@ class Removals:
     def _remove(self, work: RepositoryWork, name: str, tag: str, digest: str, holders: "_Holders") -> Event:
         if self._source.head_manifest(work.name, tag) is not None:
             return Kept(work.name, tag, "it is in the source again")
-        there = self._target.client.head_manifest(name, tag)
-        if there is not None and there.digest != digest:
-            return Kept(work.name, tag, f"the target has another digest than the rule brought, {there.digest}")
-        if there is not None:
+        brought = partial(self._source.get_manifest, work.name, digest)
+        there = self._target.client.look_beside(name, tag, digest, brought)
+        if there not in ("", digest):
+            return Kept(work.name, tag, f"the target has another digest than the rule brought, {there}")
+        if there:
             self._delete(work, name, tag, digest, holders)
         return ResourceDone(work.name, tag, Outcome.REMOVED, digest, digest if there else "")
 

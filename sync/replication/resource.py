@@ -11,7 +11,7 @@ from sync.oci.reference import digest_tags
 from sync.registries import Registry
 from sync.replication.events import BytesMoved, Event, LeftOut, Outcome, ResourceDone, Vanished
 from sync.replication.faults import failure
-from sync.replication.graph import NEXT, Graph, Once
+from sync.replication.graph import NEXT, Graph, Node, Once
 from sync.replication.journey import Journey
 from sync.replication.plan import Action, Decision, DigestTags, Kinds, TagsThere, digest_there, judge, taking_names
 from sync.replication.spec import Spec
@@ -116,7 +116,7 @@ class Resources:
         trusted = repository.trusted(tag)
         if repository.is_listed_as(tag, trusted):
             return Compared(judge(self._spec, tag, trusted, trusted))
-        looking = None if trusted else self._graph.spawn(self._look(repository, tag), NEXT)
+        looking = None if trusted else self._look_ahead(repository, tag)
         held = repository.just_seen(tag) or self._source.head_manifest(repository.name, tag)
         if held is None:
             return Compared(judge(self._spec, tag, "", ""))
@@ -124,7 +124,7 @@ class Resources:
         if looking is not None:
             there = await looking
         elif held.digest != trusted:
-            there = await self._look(repository, tag)
+            there = await self._look(repository, tag, held.digest)
         decision = judge(self._spec, tag, held.digest, there or "")
         at = LONG_AGO if there is None else at
         if decision.action in (Action.COPY, Action.OVERWRITE):
@@ -143,19 +143,26 @@ class Resources:
         assert listed is not None  # noqa: S101 - see lacks
         at, there = listed.at, None
         sure = self._spec.overwrite or not listed.tags
-        looking = None if sure else self._graph.spawn(self._look(repository, tag), NEXT)
+        looking = None if sure else self._look_ahead(repository, tag)
         try:
             root = self._source.get_manifest(repository.name, tag)
         except NotFound:
             return Compared(judge(self._spec, tag, "", ""))
-        if looking is not None:
-            there = await looking
+        if not sure:
+            there = await (looking or self._look(repository, tag, root.digest, root))
             at = LONG_AGO if there is None else at
         kind = self._kinds.of(repository.name, root)
         return Compared(judge(self._spec, tag, root.digest, there or "", kind), root.descriptor, root, at)
 
-    async def _look(self, repository: Opened, tag: str) -> str | None:
-        return digest_there(self._target.client, repository.target_name, tag)
+    def _look_ahead(self, repository: Opened, tag: str) -> Node[str | None] | None:
+        """While the source is asked; None where what the source holds must be known first."""
+        return self._graph.spawn(self._look(repository, tag), NEXT) if self._target.client.keeps_parts else None
+
+    async def _look(self, repository: Opened, tag: str, held: str = "", manifest: Manifest | None = None) -> str | None:
+        def read() -> Manifest:
+            return manifest or self._source.get_manifest(repository.name, held)
+
+        return digest_there(self._target.client, repository.target_name, tag, held, read)
 
     async def _complete(self, repository: Opened, compared: Compared) -> Event:
         journey = Journey(

@@ -4,6 +4,7 @@ Order: blobs, child manifests, the manifest itself, what refers to it (signature
 """
 
 from collections.abc import Iterator
+from functools import partial
 from time import monotonic
 
 from sync.oci.client import Client
@@ -60,7 +61,7 @@ class Transfer:
         self._source = source
         self._target = target
         self._blobs = Blobs(graph, source, target, whereabouts, same_instance=same_instance)
-        self._with_referrers = with_referrers
+        self._with_referrers = with_referrers and target.keeps_parts
         self._overwrite = overwrite
         self._referrers = Referrers(
             graph, source, target, overwrite=overwrite, bring=self._bring_manifest, consent=consent
@@ -79,6 +80,13 @@ class Transfer:
 
         looked_at: when the target was seen to hold what the decision says (monotonic seconds).
         """
+        try:
+            await self._copy(journey, decision, root, looked_at)
+        except BaseException:
+            self._target.give_up(journey.target_repository, root)
+            raise
+
+    async def _copy(self, journey: Journey, decision: Decision, root: Manifest, looked_at: float) -> None:
         await self._bring_parts(journey, root)
         journey.size = self._sizes.get(root.digest)
         if self._with_referrers:
@@ -110,16 +118,17 @@ class Transfer:
 
         Raises TagTaken when that is another digest, which the rule does not overwrite.
         """
+        read = partial(self._source.get_manifest, journey.source_repository, decision.digest)
         try:
-            there = self._target.head_manifest(journey.target_repository, decision.tag)
+            there = self._target.look_beside(journey.target_repository, decision.tag, decision.digest, read)
         except (Unauthorized, Denied) as error:
             if self._overwrite:
                 return decision.target_digest
             error.hint = "Existing tags are to be kept, but this account may not look for them: let it read the target."
             raise
-        if there is not None and there.digest != decision.digest and not self._overwrite:
-            raise TagTaken(there.digest)
-        return there.digest if there is not None else ""
+        if there not in ("", decision.digest) and not self._overwrite:
+            raise TagTaken(there)
+        return there
 
     async def complete(self, journey: Journey, held: Descriptor, *, thorough: bool = True) -> bool:
         """For a resource that is equal already: brings signatures that came after it. True when one was missing.

@@ -12,7 +12,7 @@ from sync.credentials import CredentialKeyMissing
 from sync.limits import Crowded
 from sync.models import OPEN, Status, SyncRule, SyncTask, TaskPart
 from sync.oci.errors import Cancelled, OciError
-from sync.services import announce, claims, grants, outages, removals, tasklog, waiting
+from sync.services import announce, claims, grants, listings, outages, removals, tasklog, waiting
 from sync.services.turn import Away, Turn, never
 
 log = logging.getLogger(__name__)
@@ -105,6 +105,8 @@ def finish(task: SyncTask) -> bool:
             fresh.close(end)
             announce.task_ended(fresh)
     task.refresh_from_db()
+    if not task.is_open:
+        listings.drop(task.pk)
     return not task.is_open
 
 

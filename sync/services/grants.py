@@ -4,6 +4,7 @@ Platform administrators may everything. What a role gives stands in GIVEN_BY. Re
 write to an instance, and shows no more of it than its name and region.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -103,6 +104,25 @@ class Reviewed:
 def _named(rules: Sequence[SyncRule]) -> str:
     names = ", ".join(str(rule) for rule in rules[:NAMED])
     return f"{names} and {len(rules) - NAMED} more" if len(rules) > NAMED else names
+
+
+def all_rights(user: Somebody) -> dict[int, frozenset[Right]]:
+    """What the user may do, by instance; of a platform administrator nothing, who may everything everywhere."""
+    if is_platform_administrator(user) or not isinstance(user, User) or not user.is_active:
+        return {}
+    granted: defaultdict[int, set[str]] = defaultdict(set)
+    theirs = (
+        UserObjectPermission.objects.filter(user=user),
+        GroupObjectPermission.objects.filter(group__user=user),
+    )
+    for rows in theirs:
+        of_instances = rows.filter(content_type__app_label="sync", content_type__model="instance")
+        for key, codename in of_instances.values_list("object_pk", "permission__codename"):
+            granted[int(key)].add(codename)
+    return {
+        key: frozenset(right for right, given in GIVEN_BY.items() if codenames.intersection(given))
+        for key, codenames in granted.items()
+    }
 
 
 def granted_on(instance: Instance) -> Iterator[tuple[User | Group, Right]]:

@@ -10,7 +10,7 @@ from django.utils.crypto import salted_hmac
 
 from sync.credentials import CredentialKeyMissing
 from sync.models import Instance
-from sync.oci.errors import Denied, OciError, RegistryAnswer, Unauthorized
+from sync.oci.errors import Denied, NotFound, OciError, ProtocolViolation, RegistryAnswer, Unauthorized
 from sync.registries import Registry, recognized
 from sync.services import outages
 from sync.services.connect import credential_of, endpoint_of, impatient, list_namespaces, management_of
@@ -110,6 +110,8 @@ def _try_all(registry: Registry, instance: Instance) -> Iterator[Finding]:
         return
     except OciError as error:
         yield _failed("Reachable", error)
+        if isinstance(error, NotFound | ProtocolViolation):
+            yield from _kind(registry, instance)
         return
     yield Finding("Reachable", True, f"A registry answers at {instance.url}.")
     yield from _kind(registry, instance)

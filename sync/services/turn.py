@@ -25,6 +25,7 @@ from sync.replication.width import Width
 from sync.replication.work import Limits, RepositoryWork
 from sync.services import claims, outages, removals, tasklog, waiting
 from sync.services.connect import limit_of, open_registry, reach
+from sync.services.listings import Listings
 from sync.services.order import Umpire, is_contested
 from sync.services.patience import put_off
 from sync.services.record import Recorder
@@ -186,10 +187,11 @@ class Turn:
             width = kept_width(self._task.source_id, target_id, settings.CALLS_AT_ONCE)
             answerer = self._umpire.answer if self._umpire else None
             run = Replication(source, target, self._spec, self._stop, limits, hints, width, answerer)
-            self._follow(run, time, source)
+            listings = Listings(self._task, self._spec, source, target)
+            self._follow(run, time, partial(self._take, time, source, listings))
 
-    def _follow(self, replication: Replication, time: _Time, source: Registry) -> None:
-        with closing(replication.run(partial(self._take, time, source), self._should_stop)) as events:
+    def _follow(self, replication: Replication, time: _Time, take: Callable[[int], list[RepositoryWork]]) -> None:
+        with closing(replication.run(take, self._should_stop)) as events:
             for event in events:
                 self._recorder.record(event)
                 if self._recorder.met_outage or time.is_up():
@@ -198,7 +200,7 @@ class Turn:
                     self._spread()
                 self._watch(self._task)
 
-    def _take(self, time: _Time, source: Registry, most: int) -> list[RepositoryWork]:
+    def _take(self, time: _Time, source: Registry, listings: Listings, most: int) -> list[RepositoryWork]:
         """Parts that we claimed, as work for the engine; fewer when there are no more for us, or it is time to end."""
         works: list[RepositoryWork] = []
         while wanted := self._still_wanted(time, most - len(works)):
@@ -209,7 +211,7 @@ class Turn:
                     continue
                 break
             if parts[0].repository_id is None:
-                self._plan(parts[0], source)
+                self._plan(parts[0], source, listings)
             else:
                 works += self._recorder.open(parts)
         return works
@@ -231,12 +233,14 @@ class Turn:
             wanted += 1
         return wanted
 
-    def _plan(self, part: TaskPart, source: Registry) -> None:
+    def _plan(self, part: TaskPart, source: Registry, listings: Listings) -> None:
+        listings.before_names()
         names = None if self._task.selection else self._listed(part, source)
         if names is None and not self._task.selection:
             return
         plan_repositories(part, self._spec, names)
         self._task.refresh_from_db()
+        listings.planned(self._task.repository_count or 0)
         self._spread()
 
     def _listed(self, part: TaskPart, source: Registry) -> list[str] | None:

@@ -10,12 +10,20 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from sync.access import Right
 from sync.models import OPEN, Instance, Status, SyncRule, SyncTask, TaskRepository
 from sync.oci.reference import NAMESPACE_TOP
 from sync.services.drift import What
 from sync.services.locate import State, Verdict
 
 register = template.Library()
+# The words of the tag `may`.
+MAY = {
+    "view": Right.VIEW,
+    "operate": Right.OPERATE,
+    "manage": Right.MANAGE_RULES,
+    "administer": Right.ADMINISTER,
+}
 # As sync.oci.errors puts a reason together.
 WHERE_AND_DOING = re.compile(r"^(Source|Target)\b[^:]*: (?:cannot .*?: )?")
 # Colour and icon beside the word, for words that are no status of a task.
@@ -43,6 +51,12 @@ def icon(name: str, extra: str = "") -> SafeString:
     return format_html(
         '<svg class="icon {}" aria-hidden="true" focusable="false"><use href="{}"></use></svg>', extra, use
     )
+
+
+@register.simple_tag(takes_context=True)
+def may(context: Any, role: str, instance: Instance | None) -> bool:
+    """Whether the reader has a role on the instance: what they may not do is not offered."""
+    return bool(context["layout"].may(MAY[role], instance))
 
 
 @register.filter

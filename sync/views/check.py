@@ -32,6 +32,7 @@ def rule_check(request: Request, instance: str, name: str) -> HttpResponse:
     """`?run` begins a check, `?at` goes on with one, `?at&stop` rests there. Without them: what a check does."""
     enter_instance(request, instance)
     rule = access.get_rule_or_404(request.user, instance, name)
+    access.require_sight_of_target(request.user, rule)
     context = {"instance": rule.source, "rule": rule, "most_listed": drift.MOST_LISTED, **_take_step(request, rule)}
     if is_for(request, "check-step"):
         return render(request, "rules/_check_step.html", {**context, "alone": True})

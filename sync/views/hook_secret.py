@@ -15,9 +15,7 @@ from sync.views.instances import show
 
 
 def _instance(request: Request, name: str) -> Instance:
-    instance = access.get_instance_or_404(request.user, name)
-    access.require_platform_administrator(request.user)
-    return instance
+    return access.get_instance_or_404(request.user, name, access.Right.ADMINISTER)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import retarget
 
 from sync import access
+from sync.access import Right
 from sync.forms import InstanceForm
 from sync.models import Instance, SyncRule
 from sync.services import configure, connect, trial
@@ -41,7 +42,11 @@ def instance_list(request: Request) -> HttpResponse:
     instances = access.visible_instances(request.user).annotate(
         rules_from=_count_of_rules("source"), rules_to=_count_of_rules("target")
     )
-    return render(request, "instances/list.html", {"instances": instances})
+    return render(
+        request,
+        "instances/list.html",
+        {"instances": instances, "may_register": access.is_platform_administrator(request.user)},
+    )
 
 
 def _count_of_rules(side: str) -> Coalesce:
@@ -69,7 +74,7 @@ def instance_namespaces(request: Request, instance: str) -> HttpResponse:
 @page_or_fragment
 def instance_check(request: Request, instance: str) -> HttpResponse:
     """Tests the connection of the instance as it is saved."""
-    found = access.get_instance_or_404(request.user, instance)
+    found = access.get_instance_or_404(request.user, instance, Right.OPERATE)
     findings = trial.test_connection(found)
     found.refresh_from_db()
     if wants_fragment(request):
@@ -100,13 +105,13 @@ def show(request: Request, instance: Instance, secret: str = "", **answers: Any)
 @page_or_fragment
 def instance_new(request: Request) -> HttpResponse:
     access.require_platform_administrator(request.user)
-    return _save_or_ask(request, InstanceForm(request.POST or None), "")
+    return _save_or_ask(request, InstanceForm(request.POST or None, user=request.user), "")
 
 
 @page_or_fragment
 def instance_edit(request: Request, name: str) -> HttpResponse:
-    instance = access.get_instance_or_404(request.user, name)
-    return _save_or_ask(request, InstanceForm(request.POST or None, instance=instance), name)
+    instance = access.get_instance_or_404(request.user, name, Right.ADMINISTER)
+    return _save_or_ask(request, InstanceForm(request.POST or None, instance=instance, user=request.user), name)
 
 
 def _save_or_ask(request: Request, form: InstanceForm, editing: str) -> HttpResponse:
@@ -132,10 +137,11 @@ def _save(request: Request, form: InstanceForm) -> HttpResponse:
 @page_or_fragment
 def instance_test(request: Request) -> HttpResponse:
     """What was tried with the values of the form and found. Nothing of the form is saved."""
-    access.require_platform_administrator(request.user)
     editing = request.POST.get("editing", "")
-    stored = access.get_instance_or_404(request.user, editing) if editing else None
-    form = InstanceForm(request.POST, instance=stored)
+    stored = access.get_instance_or_404(request.user, editing, Right.ADMINISTER) if editing else None
+    if stored is None:
+        access.require_platform_administrator(request.user)
+    form = InstanceForm(request.POST, instance=stored, user=request.user)
     if not form.is_valid():
         context = {"editing": editing, "headline": "The connection was not tested. Correct the marked fields first:"}
         return retarget(form_page(request, PAGE, PART, form, context), "#instance-form")
@@ -149,7 +155,7 @@ def instance_test(request: Request) -> HttpResponse:
 
 def instance_delete(request: Request, name: str) -> HttpResponse:
     """GET asks, POST deletes; both refuse with the names of the rules while any uses the instance."""
-    instance = access.get_instance_or_404(request.user, name)
+    instance = access.get_instance_or_404(request.user, name, Right.ADMINISTER)
     if request.method != "POST":
         return _ask_to_delete(request, instance, configure.users_of(instance))
     try:

@@ -113,6 +113,17 @@ class Layout:
         return {name: text for name in CARRIED if (text := self._request.GET.get(name))}
 
     @cached_property
+    def _rights(self) -> dict[int, frozenset[access.Right]]:
+        return access.all_rights(self._request.user)
+
+    def may(self, right: access.Right, instance: Instance | None) -> bool:
+        """Whether the user has the right on the instance; asked for all instances at once."""
+        if instance is None:
+            return False
+        everything = access.is_platform_administrator(self._request.user)
+        return everything or right in self._rights.get(instance.pk, ())
+
+    @cached_property
     def administers(self) -> bool:
         """Whether there is an instance whose access the user gives and takes."""
         user = self._request.user

@@ -46,5 +46,5 @@ def of(request: HttpRequest, instance: Instance, secret: str = "") -> Notified:
         secret=secret,
         state=receive.state_of(instance),
         waiting=receive.waiting(instance),
-        may_change=access.is_platform_administrator(request.user),
+        may_change=access.Right.ADMINISTER in access.rights_on(request.user, instance),
     )

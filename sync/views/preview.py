@@ -26,7 +26,7 @@ def preview_new(request: Request, instance: str) -> HttpResponse:
     """There is nothing to look at without what was typed: the address alone leads to the form."""
     if request.method != "POST":
         return redirect("rule-new", instance)
-    source = access.get_instance_or_404(request.user, instance)
+    source = access.get_instance_or_404(request.user, instance, access.Right.MANAGE_RULES)
     return _preview(request, SyncRule(source=source), "Create Instance Synchronization Rule")
 
 
@@ -35,7 +35,7 @@ def preview_new(request: Request, instance: str) -> HttpResponse:
 def preview_edit(request: Request, instance: str, name: str) -> HttpResponse:
     if request.method != "POST":
         return redirect("rule-edit", instance, name)
-    rule = access.get_rule_or_404(request.user, instance, name)
+    rule = access.get_rule_or_404(request.user, instance, name, access.Right.MANAGE_RULES)
     return _preview(request, rule, f"Configuration of {name}")
 
 
@@ -43,8 +43,7 @@ def _preview(request: Request, rule: SyncRule, title: str) -> HttpResponse:
     source, editing, fragment = rule.source, rule.name, wants_fragment(request)
     # Asking the source for a list of namespaces would take its time from the preview; the fragment shows none.
     namespaces = connect.NOT_ASKED if fragment else connect.remembered_namespaces(source)
-    targets = access.visible_instances(request.user)
-    form = RuleForm(request.POST, instance=rule, targets=targets, namespaces=namespaces)
+    form = RuleForm(request.POST, instance=rule, user=request.user, namespaces=namespaces)
     has_target = "target" not in form.errors
     # What is only missing for saving is no fault yet.
     chosen = bool(form["source_namespace"].value())
@@ -53,7 +52,7 @@ def _preview(request: Request, rule: SyncRule, title: str) -> HttpResponse:
     faults = [form[field] for field in NEEDED if form[field].errors]
     context = {"form": form, "faults": faults, "instance": source, "title": title, "editing": editing}
     if chosen and not faults:
-        others = SyncRule.objects.filter(source__in=targets)
+        others = SyncRule.objects.filter(source__in=access.visible_instances(request.user))
         asker = f"{request.session.session_key} {request.path}"
         context |= _look(form, others, asker, has_target=has_target, refresh="refresh" in request.POST)
     return render(request, "rules/_preview_answer.html" if fragment else "rules/form.html", context)

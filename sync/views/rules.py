@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_POST, require_safe
 
 from sync import access
+from sync.access import Right
 from sync.forms import RuleForm
 from sync.models import OPEN, Announcement, SyncRule, SyncTask, Trigger
 from sync.services import circles, configure, connect, lag, removals, runs, trigger, waiting
@@ -123,20 +124,22 @@ def schedule_times(request: Request) -> HttpResponse:
 @page_or_fragment
 def rule_new(request: Request, instance: str) -> HttpResponse:
     source = enter_instance(request, instance)
+    access.require(request.user, source, Right.MANAGE_RULES)
     return _save_or_ask(request, SyncRule(source=source), "Create Instance Synchronization Rule")
 
 
 @page_or_fragment
 def rule_edit(request: Request, instance: str, name: str) -> HttpResponse:
     enter_instance(request, instance)
-    return _save_or_ask(request, access.get_rule_or_404(request.user, instance, name), f"Configuration of {name}")
+    rule = access.get_rule_or_404(request.user, instance, name, Right.MANAGE_RULES)
+    return _save_or_ask(request, rule, f"Configuration of {name}")
 
 
 @require_safe
 @page_or_fragment
 def rule_namespaces(request: Request, instance: str) -> HttpResponse:
     """The field of the form with what the source lists, asked for when the form is there already."""
-    source = access.get_instance_or_404(request.user, instance)
+    source = access.get_instance_or_404(request.user, instance, Right.MANAGE_RULES)
     editing, typed = request.GET.get("editing", ""), request.GET.get("source_namespace", "")
     if not wants_fragment(request):
         form_url = reverse("rule-edit", args=[instance, editing]) if editing else reverse("rule-new", args=[instance])
@@ -147,8 +150,7 @@ def rule_namespaces(request: Request, instance: str) -> HttpResponse:
 
 
 def _form_of(request: Request, rule: SyncRule, namespaces: connect.Namespaces, **initially: Any) -> RuleForm:
-    targets = access.visible_instances(request.user)
-    return RuleForm(request.POST or None, instance=rule, targets=targets, namespaces=namespaces, **initially)
+    return RuleForm(request.POST or None, instance=rule, user=request.user, namespaces=namespaces, **initially)
 
 
 def _save_or_ask(request: Request, rule: SyncRule, title: str) -> HttpResponse:
@@ -163,7 +165,7 @@ def _save_or_ask(request: Request, rule: SyncRule, title: str) -> HttpResponse:
 
 def _save(request: Request, form: RuleForm) -> HttpResponse:
     rule, sync_now = form.save(commit=False), form.cleaned_data.get("sync_now", False)
-    task = configure.save_rule(rule, actor=request.user.get_username(), sync_now=sync_now)
+    task = configure.save_rule(rule, actor=request.user.get_username(), sync_now=sync_now, owner=request.user)
     message = format_html("Rule {} is saved.", rule.name)
     if task:
         link = task_link(task, rule.source.name)
@@ -180,7 +182,7 @@ def _warn_of_circle(request: Request, rule: SyncRule) -> None:
 
 @require_POST
 def rule_switch(request: Request, instance: str, name: str) -> HttpResponse:
-    rule = access.get_rule_or_404(request.user, instance, name)
+    rule = access.get_rule_or_404(request.user, instance, name, Right.OPERATE)
     enabled = not rule.enabled
     if "enable" in request.POST:
         enabled = request.POST["enable"] == "true"
@@ -193,7 +195,7 @@ def rule_switch(request: Request, instance: str, name: str) -> HttpResponse:
 @require_POST
 def rule_sync(request: Request, instance: str, name: str) -> HttpResponse:
     """Starts a run at once, of a disabled rule too; shows the one that waits or runs already."""
-    rule = access.get_rule_or_404(request.user, instance, name)
+    rule = access.get_rule_or_404(request.user, instance, name, Right.OPERATE)
     try:
         opened = trigger.open_task(rule, Trigger.MANUAL, actor=request.user.get_username())
     except SyncRule.DoesNotExist:
@@ -208,7 +210,7 @@ def rule_sync(request: Request, instance: str, name: str) -> HttpResponse:
 
 def rule_delete(request: Request, instance: str, name: str) -> HttpResponse:
     """GET asks, POST deletes."""
-    rule = access.get_rule_or_404(request.user, instance, name)
+    rule = access.get_rule_or_404(request.user, instance, name, Right.MANAGE_RULES)
     if request.method == "POST":
         configure.delete_rule(rule, actor=request.user.get_username())
         return saved(request, reverse("rules", args=[instance]), f"Rule {name} is deleted.")
@@ -231,7 +233,7 @@ def triggering_logs(request: Request, instance: str, name: str) -> HttpResponse:
         return HttpResponse(status=204)
     waiting.fill_in(logs.page.rows)
     context = {"instance": source, "rule": rule, "waiting": partial(_oldest, rule), **vars(logs)}
-    if access.is_platform_administrator(request.user):
+    if Right.ADMINISTER in access.rights_on(request.user, source):
         context["receiver"] = notified.address(request, source)
     return live_page(
         request,

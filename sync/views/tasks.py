@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_POST, require_safe
 
 from sync import access
+from sync.access import Right
 from sync.models import Status, SyncRule, SyncTask
 from sync.services import failures, progress, removals, trigger, waiting
 from sync.templatetags.console import success_rate
@@ -98,7 +99,7 @@ def _can_retry(task: SyncTask) -> bool:
 
 def task_stop(request: Request, instance: str, task_id: int) -> HttpResponse:
     """GET asks, POST stops."""
-    task = access.get_task_or_404(request.user, instance, task_id)
+    task = access.get_task_or_404(request.user, instance, task_id, Right.OPERATE)
     if request.method == "POST":
         stopping = trigger.stop_task(task, actor=request.user.get_username())
         message = f"Task {task.pk} was asked to stop." if stopping else f"Task {task.pk} has ended already."
@@ -110,7 +111,7 @@ def task_stop(request: Request, instance: str, task_id: int) -> HttpResponse:
 @require_POST
 def task_removals(request: Request, instance: str, task_id: int) -> HttpResponse:
     """The answer to a task that asks whether to delete in the target."""
-    task = access.get_task_or_404(request.user, instance, task_id)
+    task = access.get_task_or_404(request.user, instance, task_id, Right.MANAGE_RULES)
     answer, _, mark = request.POST.get("answer", "").partition(" ")
     url, actor = reverse("task", args=[instance, task.pk]), request.user.get_username()
     if answer not in ("delete", "keep"):
@@ -124,7 +125,7 @@ def task_removals(request: Request, instance: str, task_id: int) -> HttpResponse
 @require_POST
 def task_retry(request: Request, instance: str, task_id: int) -> HttpResponse:
     """Starts a task over what failed in this one; shows the one that does so already."""
-    task = access.get_task_or_404(request.user, instance, task_id)
+    task = access.get_task_or_404(request.user, instance, task_id, Right.OPERATE)
     try:
         opened = trigger.retry_failed(task, actor=request.user.get_username())
     except (trigger.NothingToRetry, SyncRule.DoesNotExist) as refusal:

@@ -32,7 +32,7 @@ def poll_seconds(deliveries: Iterable[Announcement]) -> int:
 
 @require_POST
 def tell_again(request: Request, instance: str, name: str, announcement_id: int) -> HttpResponse:
-    rule = access.get_rule_or_404(request.user, instance, name)
+    rule = access.get_rule_or_404(request.user, instance, name, access.Right.MANAGE_RULES)
     announcement = get_object_or_404(rule.announcements, pk=announcement_id)
     if announce.send_again(announcement):
         words = f"What task {announcement.task_id} came to is sent again."
@@ -42,7 +42,7 @@ def tell_again(request: Request, instance: str, name: str, announcement_id: int)
 
 @require_POST
 def tell_test(request: Request, instance: str, name: str) -> HttpResponse:
-    rule = access.get_rule_or_404(request.user, instance, name)
+    rule = access.get_rule_or_404(request.user, instance, name, access.Right.MANAGE_RULES)
     if not rule.webhook_url:
         return acted(request, _page(rule), "The rule has no webhook: give it one in its configuration.", refused=True)
     outcome = announce.send_test(rule)

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.decorators import permission_required
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -13,9 +12,6 @@ from sync import access
 from sync.models import Instance
 from sync.services import locate
 from sync.views.http import Request, page_or_fragment, wants_fragment
-
-# Support staff may look at these in the admin already.
-STAFF_MUST_SEE = ("sync.view_instance", "sync.view_syncrule", "sync.view_synctask")
 
 
 @require_safe
@@ -29,10 +25,9 @@ def where(request: Request) -> HttpResponse:
 
 
 @require_safe
-@permission_required(STAFF_MUST_SEE, raise_exception=True)
 def where_for_staff(request: HttpRequest) -> HttpResponse:
     """To be wrapped by the admin site, which lets in nobody but staff."""
-    found = _look(request, Instance.objects.all(), ask=True)
+    found = _look(request, access.visible_instances(request.user), ask=True)
     context = {**admin.site.each_context(request), "title": "Where is it?", **found}
     return render(request, "admin/where.html", context, status=422 if found["problem"] else 200)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from tests.bench import pages, pushes, skopeo
+from tests.bench import kinds, pages, pushes, skopeo
 from tests.bench.console import prepared
 from tests.bench.corpus import CORPORA, MEGABYTE
 from tests.bench.lane import PHASES
@@ -40,8 +40,8 @@ class CannotRun(RuntimeError):
 def main() -> int:
     options, began = _options(), monotonic()
     signal.signal(signal.SIGTERM, _leave)
-    if options.pages or options.pushes:
-        return _measure_pages(options.scale) if options.pages else _measure_pushes()
+    if options.pages or options.pushes or options.kinds:
+        return _measure_apart(options)
     try:
         order = _order(options)
         print(_about(order), flush=True)
@@ -51,7 +51,8 @@ def main() -> int:
         print(failure, file=sys.stderr)
         return 1
     # Processes of their own: this one keeps to its console.
-    others = (["--pages", "--scale", str(options.scale)], ["--pushes"]) if _is_whole(options) else ()
+    scale = ["--scale", str(options.scale)]
+    others = (["--pages", *scale], ["--pushes"], ["--kinds", *scale]) if _is_whole(options) else ()
     statuses = [
         subprocess.run([sys.executable, "-m", "tests.bench", *other], check=False).returncode for other in others
     ]
@@ -62,6 +63,21 @@ def main() -> int:
 
 def _is_whole(options: argparse.Namespace) -> bool:
     return not (options.corpus or options.network or options.phase) and options.only == "all"
+
+
+def _measure_apart(options: argparse.Namespace) -> int:
+    if options.kinds:
+        return _measure_kinds(options.scale)
+    return _measure_pages(options.scale) if options.pages else _measure_pushes()
+
+
+def _measure_kinds(scale: float) -> int:
+    try:
+        kinds.run(scale)
+    except Failed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _measure_pages(scale: float) -> int:
@@ -102,6 +118,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pages", action="store_true", help="just the pages, on a database that is filled for it")
     parser.add_argument("--pushes", action="store_true", help="just how late pushes arrive in the target")
+    parser.add_argument("--kinds", action="store_true", help="just a quick check between two Harbors, and its memory")
     parser.add_argument("--scale", type=float, default=1.0, help="shrinks the corpora, and that database")
     parser.add_argument("--only", choices=OURS, default="all", help="who takes part")
     parser.add_argument("--skip-skopeo", action="store_true")
@@ -125,7 +142,7 @@ def _order(options: argparse.Namespace) -> Order:
         _check_room(options.disk, options.megabytes * 1.1)
     given = dict(vars(options))
     only, alone = given.pop("only"), given.pop("skip_skopeo")
-    del given["pages"], given["pushes"]
+    del given["pages"], given["pushes"], given["kinds"]
     with_skopeo = only in ("all", "skopeo") and not alone
     return Order(**given, ours=OURS[only], skopeo=_skopeo() if with_skopeo else None)
 

@@ -116,3 +116,10 @@ def test_the_fewest_requests():
     new = least(corpus.content, corpus.new)
     assert new.blob_bytes < cold.blob_bytes
     assert new.target_requests >= tags + len(corpus.new)
+
+
+def test_a_quick_check_between_two_harbors_is_measured():
+    told = run("--kinds", "--scale", "0.01")
+    assert "30 repositories, 1,500 tags, one worker" in told
+    # A page for a hundred artifacts, and whether it answers.
+    assert "source: 18 requests" in told and "target: 18 requests" in told

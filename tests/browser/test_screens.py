@@ -39,6 +39,8 @@ PAGES = {
     "instance-new": "/instances/new/",
     "instance-edit": "/instances/guangzhou/edit/",
     "instance-delete": "/instances/guangzhou/delete/",
+    "access": "/access/",
+    "instance-access": "/i/guangzhou/access/",
     "where": "/where/",
     "where-found": "/where/?ref=prod/web/nginx:latest",
     "where-missing": "/where/?ref=registry.example/prod/web/nginx:gone",

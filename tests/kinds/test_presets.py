@@ -12,9 +12,9 @@ import pytest
 
 from sync.oci.errors import OciError, TooManyRequests
 from sync.oci.places import Endpoint
-from sync.registries import KINDS, Registry, kind_of_host, open_registry
+from sync.registries import Registry, kind_of_host, open_registry, recognized
 from tests.fakes.registry import Answer, FakeRegistry
-from tests.kinds.stages import image_of
+from tests.kinds.stages import PRESETS, image_of
 
 IMAGE = image_of("limited")
 
@@ -116,10 +116,24 @@ def test_refusals_are_explained_in_the_words_of_the_kind(fake, kind, side, refus
 
 def test_a_fault_of_the_registry_keeps_its_own_words(fake):
     fake.script("POST", "/v2/team/web/blobs/uploads/", answer(500, "UNKNOWN"))
-    for kind in KINDS:
+    for kind in PRESETS:
         told: Any = None
         try:
             opened(fake, kind).client.start_upload("team/web")
         except OciError as error:
             told = error
         assert told is not None and told.retryable
+
+
+@pytest.mark.parametrize("kind", ["harbor", "charts"])
+def test_a_registry_of_another_kind_is_recognized(fake, kind):
+    if kind == "harbor":
+        shape = json.dumps({"auth_mode": "db_auth", "self_registration": False}).encode()
+        fake.script("GET", "/api/v2.0/systeminfo", Answer(200, {"Content-Type": "application/json"}, shape))
+    else:
+        fake.script("GET", "/index.yaml", Answer(200, {}, b"apiVersion: v1\nentries: {}\n"))
+    assert recognized(opened(fake, "registry")) == kind
+
+
+def test_a_plain_registry_seems_to_be_nothing_else(source):
+    assert recognized(open_registry("registry", Endpoint(source))) == ""

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from sync.admin import COUNTED_ROWS, BoundedPaginator
+from sync.admin.base import COUNTED_ROWS, BoundedPaginator
 from sync.models import (
     Delivery,
     Instance,
@@ -23,6 +23,8 @@ from sync.models import (
     TaskRepository,
     TaskResource,
 )
+from sync.services import grants
+from sync.services.grants import Right
 from tests.pages.html import attributes, by_id, texts
 from tests.pages.test_tasks import make_repository, make_task
 
@@ -164,7 +166,7 @@ def test_large_tables_are_not_counted(console, task, model):
 
 
 def test_the_count_ends_at_its_bound(task, monkeypatch):
-    monkeypatch.setattr("sync.admin.COUNTED_ROWS", 3)
+    monkeypatch.setattr("sync.admin.base.COUNTED_ROWS", 3)
     for _ in range(5):
         make_task(task.rule)
     assert BoundedPaginator(SyncTask.objects.order_by("pk"), 2).count == 3
@@ -196,6 +198,52 @@ def test_its_start_page_asks_where_an_image_is_and_has_the_console_before_other_
     assert texts(page, "caption") == ["Instance synchronization", "Authentication and Authorization", "Queue"]
 
 
-def test_who_may_not_see_where_an_image_is_is_not_asked(client, db):
-    client.force_login(User.objects.create_user("support", is_staff=True))
-    assert 'id="where"' not in client.get("/admin/").content.decode()
+@pytest.fixture
+def support(client, rule, task) -> User:
+    user = User.objects.create_user("support", is_staff=True)
+    client.force_login(user)
+    return user
+
+
+@pytest.mark.parametrize("model", [SyncRule, *READ_ONLY])
+def test_support_staff_see_what_their_roles_let_them_see(client, support, rule, task, model):
+    assert not client.get(list_of(model)).context["cl"].result_list
+    grants.grant(Right.VIEW, support, rule.source)
+    assert client.get(list_of(model)).context["cl"].result_list
+    row = model._default_manager.latest("pk")
+    page = client.get(reverse(f"admin:sync_{model._meta.model_name}_change", args=[row.pk]))
+    assert page.status_code == (302 if model is Instance and row == rule.target else 200)
+    assert 'name="_save"' not in page.content.decode(), "to look at only"
+
+
+def act(client, model, action, row):
+    return client.post(list_of(model), {"action": action, "_selected_action": [row.pk]}, follow=True).content.decode()
+
+
+def test_an_operator_acts_through_the_services(client, support, rule, task):
+    grants.grant(Right.OPERATE, support, rule.source)
+    assert f"Disabled: {rule}." in act(client, SyncRule, "disable", rule)
+    rule.refresh_from_db()
+    assert not rule.enabled
+    assert f"Enabled: {rule}." in act(client, SyncRule, "enable", rule)
+    running = make_task(rule, "waiting")
+    assert f"Asked to stop: {running}." in act(client, SyncTask, "stop", running)
+    running.refresh_from_db()
+    assert running.stop_requested and running.stopped_by == "support"
+    done, failed = make_task(rule, repository_count=1), make_task(rule, "failed")
+    assert f"Nothing was done with: {done}." in act(client, SyncTask, "retry_failed", done)
+    assert f"Retried: {failed}." in act(client, SyncTask, "retry_failed", failed)
+    act(client, Instance, "test_connection", rule.source)
+    rule.source.refresh_from_db()
+    assert rule.source.healthy is False and rule.source.checked_at
+
+
+def test_who_may_only_look_does_nothing(client, support, rule, task):
+    grants.grant(Right.VIEW, support, rule.source)
+    assert f"Nothing was done with: {rule}." in act(client, SyncRule, "disable", rule)
+    rule.refresh_from_db()
+    assert rule.enabled
+
+
+def test_the_queues_are_for_platform_administrators(client, support):
+    assert client.get("/admin/django_rq/dashboard/").status_code == 403

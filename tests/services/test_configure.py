@@ -82,6 +82,14 @@ def test_the_password_of_an_instance_is_kept_replaced_or_removed(db):
         assert Instance.objects.get().password == stored
 
 
+def test_so_is_the_key_of_its_api(db):
+    instance = make_instance("a", "https://a.example")
+    for given, stored in (("first", "first"), (None, "first"), ("second", "second"), ("", "")):
+        save_instance(instance, None, given)
+        found = Instance.objects.get()
+        assert (found.api_key, found.password, found.api_key_set_at is not None) == (stored, "", bool(stored))
+
+
 @pytest.mark.parametrize("name", ["a", "9x", "a.b_c-d", "a-", "a" * 64])
 def test_names_of_rules_that_are_accepted(name, rule):
     rule.name = name

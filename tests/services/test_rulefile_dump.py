@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 
 from sync.models import Instance, SyncRule
 from sync.services.rulefile import RuleFileError, UnknownInstance, dump_rules, load_rules
-from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field, secret_variable
+from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field
 from tests.services.support import make_instance, make_rule
 from tests.support import self_signed
 
@@ -26,6 +26,7 @@ NOT_IN_THE_FILE = {
         "health_reason",
         "latency_ms",
         "password_set_at",
+        "api_key_set_at",
         "down_since",
         "down_reason",
         "next_try_at",
@@ -55,9 +56,13 @@ NOT_IN_THE_FILE = {
 INSTANCE: dict[str, Any] = {
     "name": "frankfurt",
     "region": "eu-frankfurt",
-    "kind": "registry",
+    "kind": "tcr",
     "url": "http://registry.example",
     "username": "robot",
+    "registry_id": "tcr-12345678",
+    "api_region": "eu-frankfurt",
+    "api_address": "tcr.intl.tencentcloudapi.com",
+    "api_key_id": "AKIDexample",
     "proxy": "http://proxy.example:3128",
     "allow_plain_http": True,
     "connect_timeout": 11,
@@ -91,6 +96,7 @@ RULE: dict[str, Any] = {
     "webhook_failures_only": True,
 }
 VARIABLE = "TCRCONSOLE_PASSWORD_FRANKFURT"
+KEY_VARIABLE = "TCRCONSOLE_API_KEY_FRANKFURT"
 WEBHOOK_VARIABLE = "TCRCONSOLE_WEBHOOK_GUANGZHOU_rule_PROD"
 
 
@@ -99,6 +105,7 @@ def everything() -> SyncRule:
     """A rule and an instance that have no field at its default."""
     frankfurt = Instance(**INSTANCE)
     frankfurt.password = "hunter2"
+    frankfurt.api_key = "hunter4"
     frankfurt.save()
     rule = SyncRule(source=make_instance("guangzhou", "https://gz.example"), target=frankfurt, **RULE)
     rule.webhook_secret = "hunter3"
@@ -118,9 +125,9 @@ def state() -> list[list[dict[str, Any]]]:
 def content() -> Iterator[dict[str, Any]]:
     """What the file stands for, by names instead of keys of the database."""
     for instance in Instance.objects.order_by("name"):
-        yield {name: getattr(instance, name) for name in columns(Instance) - {"encrypted_password"}} | {
-            "password": instance.password
-        }
+        plain = columns(Instance) - {"encrypted_password", "encrypted_api_key"}
+        secrets = {"password": instance.password, "api_key": instance.api_key}
+        yield {name: getattr(instance, name) for name in plain} | secrets
     for rule in SyncRule.objects.order_by("source__name", "name"):
         yield {name: str(getattr(rule, name)) for name in columns(SyncRule) - {"encrypted_webhook_secret"}} | {
             "webhook_secret": rule.webhook_secret
@@ -153,6 +160,7 @@ def test_another_console_becomes_the_same(everything, monkeypatch):
     SyncRule.objects.all().delete()
     Instance.objects.all().delete()
     monkeypatch.setenv(VARIABLE, "hunter2")
+    monkeypatch.setenv(KEY_VARIABLE, "hunter4")
     monkeypatch.setenv(WEBHOOK_VARIABLE, "hunter3")
     assert len(load_rules(text).created) == 3
     assert list(content()) == before
@@ -175,8 +183,8 @@ def test_the_text():
     make_rule(guangzhou, frankfurt, name="b", source_namespace="prod", others=True, repositories="yes", overwrite=True)
     make_rule(guangzhou, frankfurt, name="a", source_namespace="/", description="All of it.\nReally.\n")
     lines = dump_rules().splitlines(keepends=True)
-    assert [line for line in lines if line.startswith("#")] == lines[:3]
-    assert "".join(lines[3:]) == (
+    assert [line for line in lines if line.startswith("#")] == lines[:4]
+    assert "".join(lines[4:]) == (
         """\
 instances:
 - name: frankfurt
@@ -241,9 +249,11 @@ def test_a_part_holds_the_rules_from_there_and_every_instance_they_name():
 def test_no_password_is_in_the_text_nor_needed_for_it(everything, settings):
     text = dump_rules()
     assert f"password_env: {VARIABLE}\n" in text
+    assert f"api_key_env: {KEY_VARIABLE}\n" in text
     assert f"secret_env: {WEBHOOK_VARIABLE}\n" in text
     assert "hunter" not in text
     assert everything.target.encrypted_password not in text
+    assert everything.target.encrypted_api_key not in text
     assert everything.encrypted_webhook_secret not in text
     settings.CREDENTIAL_KEYS = [Fernet.generate_key().decode()]
     assert dump_rules() == text
@@ -256,25 +266,35 @@ def test_a_variable_that_is_not_set_keeps_a_stored_password(everything):
     assert report.changed == ["frankfurt (eu-2)"]
     assert report.kept == [
         f"frankfurt: password kept, the environment has no variable {VARIABLE}.",
+        f"frankfurt: API key kept, the environment has no variable {KEY_VARIABLE}.",
         f"guangzhou/prod: secret of the webhook kept, the environment has no variable {WEBHOOK_VARIABLE}.",
     ]
-    assert Instance.objects.get(name="frankfurt").password == "hunter2"
+    frankfurt = Instance.objects.get(name="frankfurt")
+    assert (frankfurt.password, frankfurt.api_key) == ("hunter2", "hunter4")
 
 
 def test_a_variable_that_is_set_replaces_it(everything, monkeypatch):
     monkeypatch.setenv(VARIABLE, "other")
+    monkeypatch.setenv(KEY_VARIABLE, "other key")
     monkeypatch.setenv(WEBHOOK_VARIABLE, "another")
     report = load_rules(dump_rules())
     assert (report.changed, report.kept) == (["frankfurt (eu-frankfurt)", "guangzhou/prod"], [])
-    assert [change.details for change in report.changes] == [["password: changed"], ["webhook.secret: changed"]]
-    assert Instance.objects.get(name="frankfurt").password == "other"
+    assert [change.details for change in report.changes] == [
+        ["password: changed", "api_key: changed"],
+        ["webhook.secret: changed"],
+    ]
+    frankfurt = Instance.objects.get(name="frankfurt")
+    assert (frankfurt.password, frankfurt.api_key) == ("other", "other key")
     assert SyncRule.objects.get().webhook_secret == "another"
 
 
-def test_a_variable_that_is_not_set_is_a_fault_where_no_password_is_stored(everything):
+@pytest.mark.parametrize(
+    ("column", "variable"), [("encrypted_password", VARIABLE), ("encrypted_api_key", KEY_VARIABLE)]
+)
+def test_a_variable_that_is_not_set_is_a_fault_where_no_secret_is_stored(column, variable, everything):
     text = dump_rules()
-    Instance.objects.filter(name="frankfurt").update(encrypted_password="")
-    with pytest.raises(RuleFileError, match=rf"line \d+: the environment has no variable {VARIABLE}"):
+    Instance.objects.filter(name="frankfurt").update(**{column: ""})
+    with pytest.raises(RuleFileError, match=rf"line \d+: the environment has no variable {variable}"):
         load_rules(text)
 
 
@@ -326,22 +346,6 @@ rules:
     assert "guangzhou/there → frankfurt/back → guangzhou/there" in warning
     assert load_rules(back).warnings == report.warnings
     assert load_rules(back).warnings == []
-
-
-def test_no_two_rules_share_a_variable():
-    names = ["a", "a-b", "a.b", "a_b", "a-", "a--", "a.rule.b", "a-rule-b", "rule"]
-    rules = [SyncRule(name=name, source=Instance(name=source)) for name in names for source in names]
-    variables = {secret_variable(rule) for rule in rules}
-    assert len(variables) == len(rules)
-    assert all(re.fullmatch(r"TCRCONSOLE_WEBHOOK_[A-Za-z0-9_]+", variable) for variable in variables)
-
-
-def test_no_two_instances_share_a_variable():
-    names = ["a-b", "a.b", "a_b", "a--b", "a__b", "a..b", "a-.b", "a.-b", "a_.b", "a-dot-b", "a_dot_b", "a-low-b", "ab"]
-    variables = {secret_variable(Instance(name=name)) for name in names}
-    assert len(variables) == len(names)
-    assert all(re.fullmatch(r"TCRCONSOLE_PASSWORD_[A-Za-z0-9_]+", variable) for variable in variables)
-    assert secret_variable(Instance(name="prod-eu2")) == "TCRCONSOLE_PASSWORD_PROD_EU2"
 
 
 @pytest.mark.parametrize(

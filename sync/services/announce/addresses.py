@@ -1,6 +1,8 @@
 """Where an outgoing webhook may lead to: judged by the address that is really connected to, not by its name."""
 
+import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from urllib.parse import urlsplit
 
 Address = IPv4Address | IPv6Address
 
@@ -19,6 +21,16 @@ def refusal(text: str, *, private: bool) -> str:
     if address.is_multicast or address.is_unspecified or (address.is_reserved and not address.is_loopback):
         return "is no address of one machine"
     return "" if private or address.is_global else "is private"
+
+
+def refusal_of_host(url: str) -> str:
+    """The same for the host of a URL, by all addresses that its name has now; private ones are refused."""
+    host = urlsplit(url).hostname or ""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return ""  # nothing is there to be reached, and the test of the connection tells
+    return next((why for address in sorted(found) if (why := refusal(address, private=False))), "")
 
 
 def _meant(address: Address) -> Address:

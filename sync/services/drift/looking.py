@@ -1,6 +1,7 @@
 """What the two sides of one tag hold, and what that comes to."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from sync.oci.client import Client
 from sync.oci.errors import Cancelled, OciError
@@ -48,12 +49,18 @@ class Looker:
         try:
             with taking_names(f"compare {item.repository}:{item.tag}"):
                 held = digest_at(self._source, item.repository, item.tag) if item.ours else ""
-                theirs = digest_at(self._target, there, item.tag) if item.theirs else ""
+                theirs = self._theirs(item, there, held) if item.theirs else ""
                 return Outcome(item, self._judge(item, there, held, theirs), held, theirs)
         except Cancelled:
             raise
         except OciError as error:
             return Outcome(item, error=error)
+
+    def _theirs(self, item: Item, there: str, held: str) -> str:
+        if not held:
+            return digest_at(self._target, there, item.tag)
+        read = partial(self._source.get_manifest, item.repository, held)
+        return self._target.look_beside(there, item.tag, held, read)
 
     def _judge(self, item: Item, there: str, held: str, theirs: str) -> Action:
         """What differs is looked at once more: types that the rule leaves out are none of its business."""

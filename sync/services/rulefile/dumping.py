@@ -10,8 +10,9 @@ from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field
 
 HEADER = """\
 # Instances and rules, as written by "manage.py dump_rules", for "manage.py load_rules FILE".
-# What is left out has its default. Passwords and secrets of webhooks are not in here: load_rules takes them from the
-# environment variables that password_env and secret_env name; where one is not set, what is stored stays.
+# What is left out has its default. Passwords, API keys and secrets of webhooks are not in here: load_rules takes them
+# from the environment variables that password_env, api_key_env and secret_env name; where one is not set, what is
+# stored stays.
 """
 PART = """\
 # This is a part: rules from {}, and the instances that they name.

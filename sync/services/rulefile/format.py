@@ -10,6 +10,7 @@ from typing import Any
 from sync.models import Instance, SyncRule
 
 PASSWORD_VARIABLE = "TCRCONSOLE_PASSWORD_"  # noqa: S105
+API_KEY_VARIABLE = "TCRCONSOLE_API_KEY_"
 WEBHOOK_VARIABLE = "TCRCONSOLE_WEBHOOK_"
 RESOURCES = {"image": "images", "chart": "charts", "other": "others"}
 
@@ -83,16 +84,18 @@ class SecretReference(Field):
     """Where a secret is to be had. Loading finds and stores it; it never stands in a file."""
 
     def read(self, thing: Instance | SyncRule) -> str:
-        return secret_variable(thing) if self.key.endswith("_env") and getattr(thing, self.attribute) else ""
+        if self.key.endswith("_env") and getattr(thing, self.attribute):
+            return secret_variable(thing, of_api=self.attribute == "encrypted_api_key")
+        return ""
 
     def write(self, thing: Instance | SyncRule, value: str) -> None:
         """Nothing: it is stored by who loads, when the rest is sound."""
 
 
-def secret_variable(thing: Instance | SyncRule) -> str:
-    """The environment variable for the secret of an instance or of a rule; no two of them have the same one."""
+def secret_variable(thing: Instance | SyncRule, *, of_api: bool = False) -> str:
+    """The environment variable for a secret of an instance or of a rule; no two of them have the same one."""
     if isinstance(thing, Instance):
-        return PASSWORD_VARIABLE + _in_variable(thing.name)
+        return (API_KEY_VARIABLE if of_api else PASSWORD_VARIABLE) + _in_variable(thing.name)
     return f"{WEBHOOK_VARIABLE}{_in_variable(thing.source.name)}_rule_{_in_variable(thing.name)}"
 
 
@@ -110,6 +113,12 @@ INSTANCE_FIELDS = (
     Field("username", str),
     SecretReference("password_env", str, "encrypted_password"),
     SecretReference("password_file", str, "encrypted_password"),
+    Field("registry_id", str),
+    Field("api_region", str),
+    Field("api_address", str),
+    Field("api_key_id", str),
+    SecretReference("api_key_env", str, "encrypted_api_key"),
+    SecretReference("api_key_file", str, "encrypted_api_key"),
     Field("proxy", str),
     Field("allow_plain_http", bool),
     Field("connect_timeout", int),

@@ -102,16 +102,17 @@ class _Loading:
         self._instances.add(name)
         self._sound[name] = False
         instance = Instance.objects.filter(name=name).first() or Instance(name=name)
-        whose = f"{instance.name}: password"
-        password = self._secret(entry, "password", whose, stored=bool(instance.encrypted_password))
+        password = self._secret(entry, "password", f"{name}: password", stored=bool(instance.encrypted_password))
+        api_key = self._secret(entry, "api_key", f"{name}: API key", stored=bool(instance.encrypted_api_key))
         details = self._bring(instance, entry, INSTANCE_FIELDS)
         if details is None:
             return
         self._sound[name] = True
-        if password is not None and not _holds(instance, password):
-            details.append("password: changed")
+        for key, secret in (("password", password), ("api_key", api_key)):
+            if secret is not None and not _holds(instance, key, secret):
+                details.append(f"{key}: changed")
         if self._counts(instance, details):
-            configure.save_instance(instance, password)
+            configure.save_instance(instance, password, api_key)
 
     def _load_rule(self, entry: Entry) -> None:
         source, target = entry.required("source.instance"), entry.required("target.instance")
@@ -140,7 +141,7 @@ class _Loading:
         elif secret == "" or (secret is None and not rule.encrypted_webhook_secret):
             sentence = "a webhook needs a secret: name a variable by secret_env, or a file by secret_file"
             raise Fault(entry.line_of("webhook.url"), sentence)
-        elif secret is not None and not _holds(rule, secret):
+        elif secret is not None and not _holds(rule, "webhook_secret", secret):
             rule.webhook_secret = secret
             return True
         return False
@@ -199,9 +200,9 @@ def _faults(error: ValidationError, entry: Entry, fields: Sequence[Field]) -> li
     return found
 
 
-def _holds(thing: Instance | SyncRule, secret: str) -> bool:
+def _holds(thing: Instance | SyncRule, name: str, secret: str) -> bool:
     try:
-        return (thing.password if isinstance(thing, Instance) else thing.webhook_secret) == secret
+        return bool(getattr(thing, name) == secret)
     except CredentialKeyMissing:
         return False
 

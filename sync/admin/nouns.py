@@ -1,0 +1,107 @@
+"""Instances and rules in the admin."""
+
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from sync import access
+from sync.admin.base import GrantedAdmin, ReadOnlyAdmin
+from sync.models import Instance, SyncRule
+from sync.services import circles, configure, trial
+
+
+@admin.register(Instance)
+class InstanceAdmin(ReadOnlyAdmin):
+    """Whoever changes where an instance is, and how it is reached, decides who gets its password: not done here."""
+
+    instance = "pk"
+    actions = ("test_connection",)
+
+    list_display = ("name", "region", "kind", "url", "healthy", "checked_at", "down_since")
+    list_filter = ("kind", "healthy")
+    search_fields = ("name", "region", "url")
+    fieldsets = (
+        (
+            None,
+            {
+                "description": "To look at only. Platform administrators add, change and delete instances "
+                "in the console, under Instances.",
+                "fields": ("name", "region", "kind", "url", "username", "created_at"),
+            },
+        ),
+        (
+            "Connection",
+            {
+                "fields": (
+                    "allow_plain_http",
+                    "ca_certificate",
+                    "proxy",
+                    "connect_timeout",
+                    "read_timeout",
+                    "max_connections",
+                    "max_bytes_per_second",
+                )
+            },
+        ),
+        ("Health", {"fields": ("checked_at", "healthy", "latency_ms", "health_reason")}),
+        ("Outage", {"fields": ("down_since", "down_reason", "next_try_at")}),
+    )
+
+    @admin.action(description="Test connection", permissions=["view"])
+    def test_connection(self, request: HttpRequest, queryset: "QuerySet[Instance]") -> None:
+        self.act(request, queryset, lambda one: one, trial.test_connection, "Tested, see Health")
+
+
+@admin.register(SyncRule)
+class SyncRuleAdmin(GrantedAdmin):
+    """Rules are written in the console, which checks the writer's roles; here by platform administrators alone."""
+
+    instance = "source"
+    actions = ("enable", "disable")
+    list_display = ("name", "source", "source_namespace", "target", "overwrite", "enabled", "suspension")
+    list_filter = ("enabled", "overwrite")
+    list_select_related = ("source", "target")
+    search_fields = ("name", "description", "source_namespace", "source__name", "target__name")
+    autocomplete_fields = ("source", "target")
+    # An address goes with its secret, which is entered in the console.
+    exclude = ("webhook_url",)
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Names the rules alone: what they brought stays in the target, and its records are too many to list."""
+        names = [str(rule) for rule in objs]
+        return names, {"rules": len(names)}, set(), []
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return access.is_platform_administrator(request.user)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return access.is_platform_administrator(request.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return access.is_platform_administrator(request.user)
+
+    @admin.action(description="Enable", permissions=["view"])
+    def enable(self, request: HttpRequest, queryset: "QuerySet[SyncRule]") -> None:
+        self.act(request, queryset, attrgetter("source"), partial(configure.switch_rule, enabled=True), "Enabled")
+
+    @admin.action(description="Disable", permissions=["view"])
+    def disable(self, request: HttpRequest, queryset: "QuerySet[SyncRule]") -> None:
+        self.act(request, queryset, attrgetter("source"), partial(configure.switch_rule, enabled=False), "Disabled")
+
+    def save_model(self, request: HttpRequest, obj: SyncRule, form: Any, change: bool) -> None:
+        configure.save_rule(obj)
+        if ring := circles.ring_of(obj):
+            messages.warning(request, ring.warning)
+
+    def delete_model(self, request: HttpRequest, obj: SyncRule) -> None:
+        configure.delete_rule(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[SyncRule]") -> None:
+        for rule in queryset:
+            configure.delete_rule(rule)

@@ -1,0 +1,20 @@
+"""What the forms of instances and rules share."""
+
+from typing import Any, cast
+
+from django import forms
+
+NAME_ERRORS = {
+    "required": "Enter a name.",
+    "invalid": "Use lower-case letters, digits, “-”, “.” and “_”; the first character is a letter or a digit.",
+}
+
+
+def tell_range(form: "forms.ModelForm[Any]", name: str) -> None:
+    """One message for every number that the model does not take."""
+    low, high = (validator.limit_value for validator in cast(Any, form._meta.model._meta.get_field(name)).validators)
+    said = f"Enter a whole number from {low} to {high}."
+    field = form.fields[name]
+    field.help_text = f"{field.help_text} {low} to {high}."
+    field.widget.attrs.update(min=low, max=high)
+    field.error_messages.update(dict.fromkeys(("required", "invalid", "min_value", "max_value"), said))
