@@ -14,7 +14,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.utils import timezone
 
-from sync.models import AuditEntry, Instance, RegionPair, SyncRule, SyncTask, Verb
+from sync.models import AuditEntry, Identity, Instance, RegionPair, SyncRule, SyncTask, Verb
 from sync.models.audit import SYSTEM, Caller, on_behalf_of
 from sync.models.webhook import shown_place
 
@@ -35,6 +35,7 @@ BOOKKEEPING: dict[type[Model], set[str]] = {
     },
     User: {"id", "last_login", "date_joined"},
     Group: {"id"},
+    Identity: {"id", "created_at"},
 }
 SECRETS = ["encrypted_password", "encrypted_api_key", "encrypted_webhook_secret", "webhook_url", "password"]
 RELATIONS: dict[type[Model], set[str]] = {User: {"groups", "user_permissions"}, Group: {"permissions"}}

@@ -17,6 +17,7 @@ from sync.services.grants import Right
 
 OPEN, SIGNED_IN, PLATFORM, GIVERS, STAFF = "open", "signed in", "platform", "who gives access", "staff"
 TOKEN, SIGHT, BEARER = "a token, or platform", "a role on the target, too", "a token for pipelines"
+NO_PROVIDER = "single sign-on"
 # What a GET needs, and what a POST needs where that is another matter; None: there is no such method.
 NEEDED: dict[str, tuple[str | None, str | None]] = {
     **dict.fromkeys(("login", "healthz", "readyz", "favicon"), (OPEN, None)),
@@ -29,8 +30,8 @@ NEEDED: dict[str, tuple[str | None, str | None]] = {
     "instance-test": (None, PLATFORM),
     **dict.fromkeys(("region-pair-add", "region-pair-remove"), (None, PLATFORM)),
     **dict.fromkeys(("access", "audit"), (GIVERS, None)),
-    # Nothing is set up: they say so, whoever asks.
-    **dict.fromkeys(("sso", "sso-callback"), (OPEN, None)),
+    # Not there without a provider: see test_sso.
+    **dict.fromkeys(("sso", "sso-callback"), (NO_PROVIDER, None)),
     **dict.fromkeys(("instance", "instance-namespaces", "rules", "rule"), (Right.VIEW, None)),
     **dict.fromkeys(("task", "task-log", "task-log-text", "task-repository"), (Right.VIEW, None)),
     # It shows what the target holds: see test_a_check_needs_sight_of_the_target.
@@ -70,8 +71,6 @@ REFUSED = {403, 404}
 # What is reached, and refused: no role to take away is named, no secret is shown, the token is somebody else's.
 NOTHING_TO_DO = {
     *((name, "post") for name in ("instance-access-remove", "hook", "instance-token-revoke")),
-    # Single sign-on is not set up here.
-    *((name, "get") for name in ("sso", "sso-callback")),
 }
 
 
@@ -131,6 +130,8 @@ def expected(need: str, role: str, whose: str) -> set[int]:
     """The statuses of a refusal; none where it is no refusal."""
     if need == BEARER:
         return {401}
+    if need == NO_PROVIDER:
+        return {404}
     if role == PLATFORM or need in (OPEN, SIGNED_IN):
         return set()
     if need == PLATFORM:
@@ -183,7 +184,9 @@ def status_of(client: Client, method: str, url: str) -> int:
     return status
 
 
-@pytest.mark.parametrize(("name", "method"), [(name, method) for name, method, need in needs() if need != OPEN])
+@pytest.mark.parametrize(
+    ("name", "method"), [(name, method) for name, method, need in needs() if need not in (OPEN, NO_PROVIDER)]
+)
 def test_who_is_not_signed_in_reaches_nothing(client, things, name, method):
     status = status_of(client, method, url_of(name, things, "own"))
     assert status in (302, 401)

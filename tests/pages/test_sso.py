@@ -105,6 +105,15 @@ def test_a_user_with_a_password_is_taken_over_only_where_that_is_allowed(client,
     assert signed_in(client) == root
 
 
+def test_an_identity_that_is_taken_away_is_told_by_the_audit(client, console, provider):
+    sign_in(client)
+    identity = Identity.objects.get()
+    console.post(f"/admin/sync/identity/{identity.pk}/delete/", {"post": "yes"})
+    assert not Identity.objects.exists()
+    entry = AuditEntry.objects.filter(object_repr=str(identity)).latest("pk")
+    assert (entry.actor_name, entry.verb) == ("root", "deleted")
+
+
 def test_who_is_not_active_stays_outside(client, provider):
     sign_in(client)
     User.objects.update(is_active=False)
