@@ -353,5 +353,6 @@ def test_the_page_of_a_task_with_many_repositories_costs_few_queries(console, ru
     TaskResource.objects.bulk_create(
         TaskResource(repository=repository, tag="1", outcome="copied") for repository in task.repositories.all()
     )
+    console.get(url_of(task))  # whether workers are there is known for some seconds
     with django_assert_max_num_queries(12):
         assert console.get(url_of(task)).status_code == 200
