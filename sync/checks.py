@@ -18,7 +18,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from sync import pools, queue
+from sync import pools, queue, queue_state
 from sync.credentials import CredentialKeyMissing, decrypt
 from sync.models import Instance, SyncRule
 from sync.models.instance import NAME_HELP, is_name
@@ -194,8 +194,8 @@ def check_pools(**_: Any) -> list[CheckMessage]:
     """What rules and instances name has workers; not where database or queue is away, which is told elsewhere."""
     try:
         named = {*Instance.objects.values_list("pool", flat=True), *SyncRule.objects.values_list("pool", flat=True)}
-        workers = queue.inspect().workers if named - {""} else ()
-    except (DatabaseError, queue.QueueUnreachable):
+        workers = queue_state.inspect().workers if named - {""} else ()
+    except (DatabaseError, queue_state.QueueUnreachable):
         return []
     heard = frozenset[str]().union(*(worker.queues for worker in workers))
     wanted = {pool: [pools.queue_name(kind, pool) for kind in pools.KINDS] for pool in sorted(named - {""})}
@@ -214,8 +214,8 @@ def check_pools(**_: Any) -> list[CheckMessage]:
 @register("queue", deploy=True)
 def check_queue(**_: Any) -> list[CheckMessage]:
     try:
-        state = queue.inspect()
-    except queue.QueueUnreachable as error:
+        state = queue_state.inspect()
+    except queue_state.QueueUnreachable as error:
         return [
             Error(
                 f"The queue did not answer, so workers and scheduler were not checked: {str(error).rstrip('.')}.",
@@ -226,7 +226,7 @@ def check_queue(**_: Any) -> list[CheckMessage]:
     return [*_server(state), *_clock("queue", state.clock_ahead), *_hosts(state), *_workers(state)]
 
 
-def _server(state: queue.QueueState) -> Iterator[CheckMessage]:
+def _server(state: queue_state.QueueState) -> Iterator[CheckMessage]:
     if state.version < OLDEST_REDIS:
         yield Error(
             f"The queue's server speaks Redis {'.'.join(map(str, state.version))}, which is too old.",
@@ -253,7 +253,7 @@ def _server(state: queue.QueueState) -> Iterator[CheckMessage]:
         )
 
 
-def _hosts(state: queue.QueueState) -> Iterator[CheckMessage]:
+def _hosts(state: queue_state.QueueState) -> Iterator[CheckMessage]:
     others = sorted({worker.host for worker in state.workers} - {socket.gethostname(), ""})
     if others and connection.vendor == "sqlite":
         yield Error(
@@ -269,7 +269,7 @@ def _hosts(state: queue.QueueState) -> Iterator[CheckMessage]:
         )
 
 
-def _workers(state: queue.QueueState) -> Iterator[CheckMessage]:
+def _workers(state: queue_state.QueueState) -> Iterator[CheckMessage]:
     heard = frozenset[str]().union(*(worker.queues for worker in state.workers))
     if deaf := [name for name in queue.QUEUES if name not in heard]:
         yield Error(

@@ -3,6 +3,7 @@
 A pool has no list of its own: a rule or an instance names it, and workers say which ones they serve (WORKER_POOLS).
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
 from django.conf import settings
@@ -34,3 +35,9 @@ def served(asked: Iterable[str]) -> list[str]:
         else:
             names += [queue_name(name, pool) for pool in (*own, *settings.WORKER_POOLS)]
     return names
+
+
+def crew(listening: Iterable[frozenset[str]]) -> Counter[str]:
+    """By pool, how many of those that listen to these queues execute all its tasks: not just pushes."""
+    heard = (name.partition(":") for queues in listening for name in queues)
+    return Counter(pool for kind, _, pool in heard if kind == "default")

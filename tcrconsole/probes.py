@@ -15,6 +15,10 @@ def answer_probes(get_response: View) -> View:
 
     def middleware(request: HttpRequest) -> HttpResponse:
         view = VIEWS.get(request.path_info)
-        return view(request) if view else get_response(request)
+        if view is None:
+            return get_response(request)
+        response = view(request)
+        response.headers["Content-Length"] = str(len(response.content))
+        return response
 
     return middleware

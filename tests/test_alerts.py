@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sync import queue
+from sync import queue_state
 from sync.services import metrics
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def names(valkey, monkeypatch) -> set[str]:
     """Of every metric, as Prometheus stores them, whether or not it has a value now."""
-    state = queue.inspect()
+    state = queue_state.inspect()
     families = [*metrics._Figures().collect(), *metrics._staff(replace(state, scheduler_silent=1.0))]
     return {f"{one.name}_total" if one.type == "counter" else one.name for one in families}
 

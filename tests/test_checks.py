@@ -19,7 +19,7 @@ from redis import Redis
 from rq import SimpleWorker
 from rq.cron import CronJob, CronScheduler
 
-from sync import jobs, queue
+from sync import jobs, queue_state
 from sync.models import Instance, SyncRule
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -104,7 +104,7 @@ def test_a_server_that_refuses_config_is_asked_otherwise(staffed, settings):
     messages = found("queue")
     assert messages.keys() == {"W007", "W008"}
     assert "volatile-ttl" in messages["W007"].msg
-    assert queue.inspect().authenticated
+    assert queue_state.inspect().authenticated
 
 
 @pytest.mark.parametrize("url", ["redis://:sec/ret@queue:1", "redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0?wrong=1"])
@@ -134,14 +134,14 @@ def test_a_wrong_password_is_not_shown(valkey, settings):
 )
 def test_servers_that_are_too_old_or_open_to_everybody(told, expected, staffed, monkeypatch):
     """Neither is to be had here: a real server's answer with one thing changed."""
-    state = replace(queue.inspect(), **told)
-    monkeypatch.setattr(queue, "inspect", lambda: state)
+    state = replace(queue_state.inspect(), **told)
+    monkeypatch.setattr(queue_state, "inspect", lambda: state)
     assert found("queue").keys() == expected
 
 
 @pytest.mark.parametrize(("shift", "words"), [(60, "60 s ahead of"), (-60, "60 s behind")])
 def test_the_clock_of_the_queue(shift, words, staffed, monkeypatch):
-    monkeypatch.setattr("sync.queue.time", lambda: time() - shift)
+    monkeypatch.setattr("sync.queue_state.time", lambda: time() - shift)
     messages = found("queue")
     assert messages.keys() == {"W006"}
     assert words in messages["W006"].msg

@@ -73,7 +73,7 @@ class FollowingCommand(BaseCommand):
     def _follow(self, tasks: Sequence[SyncTask], deadline: float, options: dict[str, Any]) -> int:
         """Until they have ended or the time is up; the exit status."""
         if options["wait"]:
-            self._warn_without_workers()
+            self._warn_without_workers(tasks)
         run = bulk.execute_here if options["foreground"] else bulk.follow
         with _told_to_leave() as leaving, _progress() as watch:
             in_time = run(tasks, watch, deadline, leaving)
@@ -92,9 +92,11 @@ class FollowingCommand(BaseCommand):
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    def _warn_without_workers(self) -> None:
+    def _warn_without_workers(self, tasks: Sequence[SyncTask]) -> None:
         if not health.worker_count():
             self.stderr.write("No worker is running; the tasks wait until one does.")
+        for said in health.staffing().missing_for({task.pool for task in tasks}):
+            self.stderr.write(said)
 
     def _tell_joined(self, tasks: Sequence[SyncTask], foreground: bool) -> None:
         """A rule has one task over everything: who asks for another joins it."""

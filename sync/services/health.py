@@ -1,11 +1,12 @@
 """Whether the parts that tasks need are there."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import Error, connection
 
-from sync import queue
+from sync import queue, queue_state
 from sync.models import Instance, SyncRule
 
 
@@ -22,10 +23,14 @@ class Staffing:
     used: dict[int, set[str]]
 
     def missing(self, source: int | None) -> list[str]:
-        """For whom the tasks of the rules that start at this instance will wait, in sentences."""
+        """Why tasks of the rules that start at this instance will wait, in sentences."""
         if not self.workers:
             return ["No worker is running; tasks will wait."]
-        missing = sorted(pool for pool in self.used.get(source or 0, ()) if not self.workers[pool])
+        return self.missing_for(self.used.get(source or 0, ()))
+
+    def missing_for(self, pools: Iterable[str]) -> list[str]:
+        """Of these pools, those that nobody serves although there are other workers."""
+        missing = [pool for pool in sorted(pools) if self.workers and not self.workers[pool]]
         return [f"No worker of {_named(pool)} is running: tasks wait." for pool in missing]
 
 
@@ -49,15 +54,19 @@ def _named(pool: str) -> str:
 
 
 def parts() -> dict[str, bool]:
-    """What tasks need, and whether it is there. Without the queue nothing is known of those who work for it."""
+    """What tasks need, and whether it is there. Without the queue nothing is known of those who work for it.
+
+    Workers are there when somebody takes from each queue; those of pools are another matter, as are their registries.
+    """
     try:
-        state = queue.inspect()
-    except queue.QueueUnreachable:
+        state = queue_state.inspect()
+    except queue_state.QueueUnreachable:
         return {"database": _database_answers(), "queue": False, "workers": False, "scheduler": False}
+    heard = frozenset[str]().union(*(worker.queues for worker in state.workers))
     return {
         "database": _database_answers(),
         "queue": True,
-        "workers": bool(state.workers),
+        "workers": heard.issuperset(queue.QUEUES),
         "scheduler": bool(state.schedulers),
     }
 

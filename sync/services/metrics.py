@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sync import queue
+from sync import pools, queue_state
 from sync.models import OPEN, ErrorTally, Instance, Notification, Status, SyncRule, SyncTask
 from sync.services import health, lag, removals, tallies
 
@@ -111,21 +111,21 @@ def _instances() -> Iterator[Metric]:
 def _queue() -> Iterator[Metric]:
     """Nothing but that it is away, when it is."""
     try:
-        state = queue.inspect()
-    except queue.QueueUnreachable:
+        state = queue_state.inspect()
+    except queue_state.QueueUnreachable:
         state = None
     yield GaugeMetricFamily("tcrconsole_queue_up", "1 when the queue answers.", value=float(state is not None))
     if state is not None:
         yield from _staff(state)
 
 
-def _staff(state: queue.QueueState) -> Iterator[Metric]:
+def _staff(state: queue_state.QueueState) -> Iterator[Metric]:
     jobs = GaugeMetricFamily("tcrconsole_queue_jobs", "Jobs that wait for a worker.", labels=["queue"])
     for name, number in sorted(state.queued.items()):
         jobs.add_metric([name], number)
     yield jobs
     yield GaugeMetricFamily("tcrconsole_workers", "Workers alive.", value=len(state.workers))
-    alive = queue.crew(worker.queues for worker in state.workers)
+    alive = pools.crew(worker.queues for worker in state.workers)
     by_pool = GaugeMetricFamily(
         "tcrconsole_pool_workers", "Workers alive that execute all tasks of a pool.", labels=["pool"]
     )

@@ -2,8 +2,11 @@
 
 import pytest
 from django.db import OperationalError, connection
+from redis import Redis
+from rq import SimpleWorker
+from rq.cron import CronScheduler
 
-from sync import queue
+from sync import queue_state
 from sync.services import health
 
 
@@ -46,9 +49,9 @@ def test_not_ready_says_what_is_away(client, monkeypatch, away):
 @pytest.mark.django_db
 def test_a_queue_that_is_away_is_seen(monkeypatch):
     def gone():
-        raise queue.QueueUnreachable("nobody listens")
+        raise queue_state.QueueUnreachable("nobody listens")
 
-    monkeypatch.setattr(queue, "inspect", gone)
+    monkeypatch.setattr(queue_state, "inspect", gone)
     assert health.parts() == {"database": True, "queue": False, "workers": False, "scheduler": False}
 
 
@@ -59,3 +62,15 @@ def test_a_database_that_is_away_is_seen(monkeypatch):
 
     monkeypatch.setattr(connection, "cursor", broken)
     assert health.parts()["database"] is False
+
+
+@pytest.mark.django_db
+def test_workers_are_there_when_each_queue_is_listened_to(valkey):
+    with Redis.from_url(valkey) as server:
+        assert health.parts() == parts(workers=False, scheduler=False)
+        SimpleWorker(["control", "push"], connection=server).register_birth()
+        SimpleWorker(["push:eu", "default:eu"], connection=server).register_birth()
+        assert health.parts()["workers"] is False, "what is in default would wait"
+        SimpleWorker(["default"], connection=server).register_birth()
+        CronScheduler(server).register_birth()
+    assert health.parts() == parts()

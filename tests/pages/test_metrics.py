@@ -10,7 +10,7 @@ from redis import Redis
 from rq import SimpleWorker
 from rq.cron import CronScheduler
 
-from sync import queue
+from sync import queue, queue_state
 from sync.models import Delivery, Instance, Lag, Notification, Status, SyncTask, TaskRepository, TaskResource, Trigger
 from sync.services import lag, tallies
 
@@ -42,9 +42,9 @@ def test_without_a_token_in_the_settings_no_token_opens(client, settings):
 
 def test_the_token_opens(client, settings, monkeypatch):
     def away():
-        raise queue.QueueUnreachable("nobody listens")
+        raise queue_state.QueueUnreachable("nobody listens")
 
-    monkeypatch.setattr(queue, "inspect", away)
+    monkeypatch.setattr(queue_state, "inspect", away)
     settings.METRICS_TOKEN = "the-token"
     shown = client.get("/metrics", headers={"Authorization": "Bearer the-token"})
     assert shown.headers["Content-Type"].startswith("text/plain")
