@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
 from uuid import uuid4
@@ -156,6 +156,21 @@ class SharedHints:
             self._claimed = set()
         self._ended = True
         self._news.set()
+
+
+def leave_note(name: str, text: str, seconds: int) -> None:
+    """For other processes, for so long; lost while the server is away."""
+    with suppress(RedisError):
+        queue.server().set(f"tcrconsole:note:{name}", text, ex=seconds)
+
+
+def note_left(name: str) -> str:
+    """Blank where there is none, or the server does not answer."""
+    try:
+        found: Any = queue.server().get(f"tcrconsole:note:{name}")
+    except RedisError:
+        return ""
+    return found.decode() if found else ""
 
 
 @contextmanager

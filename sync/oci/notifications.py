@@ -164,6 +164,7 @@ def _plain(document: Document) -> Told:
     if action not in (PUSH, DELETE):
         raise NotUnderstood("“action” must be push or delete.")
     told = Told(action, *(_text(document, name) for name in ("repository", "tag", "digest", "actor")))
+    told = replace(told, tag=_as_tag(told.tag))
     if not told.tag and (action == PUSH or not told.digest):
         raise NotUnderstood("Name the tag." if action == PUSH else "Name the tag or the digest.")
     try:
@@ -179,8 +180,7 @@ def _plain(document: Document) -> Told:
 
 def _possible(told: Told) -> Iterator[Told]:
     """With a digest in the place of the tag moved to its own; nothing when no registry can have such names."""
-    # Helm writes the + of a version as _ where it becomes a tag.
-    tag = "" if is_digest(told.tag) else told.tag.replace("+", "_")
+    tag = "" if is_digest(told.tag) else _as_tag(told.tag)
     digest = told.tag if is_digest(told.tag) else told.digest if is_digest(told.digest) else ""
     try:
         check_repository(told.repository)
@@ -190,6 +190,11 @@ def _possible(told: Told) -> Iterator[Told]:
         return
     if tag or digest:
         yield replace(told, tag=tag, digest=digest, actor=_shown(told.actor))
+
+
+def _as_tag(version: str) -> str:
+    """Helm writes the + of a version as _ where it becomes a tag."""
+    return version.replace("+", "_")
 
 
 def _shown(actor: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sync.oci.client import Client, Credential, Endpoint
-from sync.registries.base import Management, OnlyByDigest, Registry, Resource
+from sync.registries.base import RECEIVERS, Management, OnlyByDigest, Registry, Resource
 from sync.registries.charts import ChartRepository
 from sync.registries.harbor import Harbor
 from sync.registries.listing import Listing
@@ -74,6 +74,7 @@ def open_registry(
 
 __all__ = [
     "KINDS",
+    "RECEIVERS",
     "Listing",
     "Management",
     "OnlyByDigest",

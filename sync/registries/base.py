@@ -12,6 +12,9 @@ from sync.oci.list_api import Bookmark
 from sync.registries.listing import Listing
 from sync.registries.pulls import PullLimit
 
+# What is to be set up where a registry is to tell of its pushes: a text of the console for each.
+RECEIVERS = ("distribution", "harbor", "tcr", "zot", "scripts")
+
 
 class OnlyByDigest(Exception):
     """This registry deletes no single tags: by digest, with all tags that have it."""
@@ -43,8 +46,9 @@ class Registry(ABC):
 
     client_class: what speaks to it. address, advice: for the form of an instance, an example and what to know of the
     kind. hosts: the host names that tell the kind, an expression. lists_digests: whether `resources` tells digests, so
-    that a quick check needs to ask for no single tag. listing: where the digests of a whole namespace are kept, for
-    who is to look at most of it.
+    that a quick check needs to ask for no single tag. receiver: out of RECEIVERS, how it is set up to tell of pushes;
+    many kinds tell in no form that is understood, and somebody's script has to. listing: where the digests of a whole
+    namespace are kept, for who is to look at most of it.
     """
 
     client_class: ClassVar[type[Client]] = Client
@@ -52,6 +56,7 @@ class Registry(ABC):
     advice: ClassVar[str] = ""
     hosts: ClassVar[str] = ""
     lists_digests: ClassVar[bool] = False
+    receiver: ClassVar[str] = "scripts"
 
     def __init__(self, client: Client, management: Management | None = None) -> None:
         self.client = client

@@ -54,6 +54,7 @@ class Harbor(Registry):
         "projects, which are private: Project: Create. A proxy cache is no target."
     )
     lists_digests = True
+    receiver = "harbor"
 
     def __init__(self, client: Client, management: Management | None = None) -> None:
         super().__init__(client, management)

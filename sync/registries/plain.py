@@ -13,6 +13,8 @@ NO_SINGLE_TAGS = (400, 405, 501)
 
 
 class PlainRegistry(Registry):
+    receiver = "distribution"
+
     def __init__(self, client: Client, management: Management | None = None) -> None:
         super().__init__(client, management)
         self._deletes_tags = True

@@ -14,7 +14,13 @@ from sync.registries.pulls import PullCountingClient, PullLimit
 NO_CATALOG = "It lists no repositories: name them in the rule."
 
 
-class WithoutCatalog(PlainRegistry):
+class Hosted(PlainRegistry):
+    """Somebody else runs it: it tells of pushes in forms of its own, if at all."""
+
+    receiver = "scripts"
+
+
+class WithoutCatalog(Hosted):
     """Does not keep the list that /v2/_catalog would give, or keeps it for nobody: it is not asked for."""
 
     def namespaces(self) -> dict[str, int]:
@@ -93,7 +99,7 @@ class GitLab(PlainRegistry):
             )
 
 
-class Ecr(PlainRegistry):
+class Ecr(Hosted):
     address = "https://123456789012.dkr.ecr.eu-central-1.amazonaws.com"
     hosts = r"\d{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.com(\.cn)?|on\.aws)"
     advice = (
@@ -114,7 +120,7 @@ class Ecr(PlainRegistry):
             )
 
 
-class Acr(PlainRegistry):
+class Acr(Hosted):
     address = "https://name.azurecr.io"
     hosts = r"[a-z0-9-]+\.azurecr\.(io|cn|us)"
     advice = (
@@ -130,7 +136,7 @@ class Acr(PlainRegistry):
             )
 
 
-class Google(PlainRegistry):
+class Google(Hosted):
     address = "https://europe-west3-docker.pkg.dev"
     hosts = r"([a-z0-9-]+-docker\.pkg\.dev|([a-z]+\.)?gcr\.io)"
     advice = (
@@ -146,7 +152,7 @@ class Google(PlainRegistry):
             )
 
 
-class Quay(PlainRegistry):
+class Quay(Hosted):
     address = "https://quay.io"
     hosts = r"quay\.io"
     advice = (

@@ -38,6 +38,7 @@ class Tcr(PlainRegistry):
     address = "https://name.tencentcloudcr.com"
     hosts = r"[a-z0-9.-]+\.tencentcloudcr\.com"
     lists_digests = True
+    receiver = "tcr"
     advice = (
         "User name and password are those of a long-term access token or of a service account of the instance. To make "
         "namespaces that are missing, and for lists, give SecretId and SecretKey of a sub-account as well, with the "

@@ -222,14 +222,16 @@ class TagsThere:
     at: float
 
 
-def list_there(target: Registry, repository: str, *, few: bool = False) -> TagsThere | None:
+def list_there(target: Registry, repository: str, *, few: bool = False, in_bulk: bool = False) -> TagsThere | None:
     """The tags of the target, so that what is not there need not be looked for; None where they cannot be listed.
 
-    few: only few are to be looked for, which is cheaper than a list of more than one page. Raises Cancelled.
+    few: only few are to be looked for, which is cheaper than a list of more than one page. in_bulk: all are, and the
+    kind's own list, which needs no token for each repository, will do. Raises Cancelled.
     """
     at = monotonic()
     try:
-        if target.listing is not None and (digests := target.digests(repository)) is not None:
+        own = target.listing is not None or (in_bulk and target.lists_digests and not few)
+        if own and (digests := target.digests(repository)) is not None:
             return TagsThere(frozenset(digests), at)
         listed = target.client.tags(repository)
         tags = frozenset(islice(listed, PAGE_SIZE) if few else listed)

@@ -192,7 +192,7 @@ class Replication:
         target_name = self._spec.target_repository(work.name)
         names = spelled_out(self._spec) if work.tags is None else list(work.tags)
         few = names is not None and len(names) <= MAX_ASKED
-        there = self._graph.spawn(self._list_there(target_name, few), NEXT) if _list_helps(work, names) else None
+        there = self._graph.spawn(self._list_there(work, target_name, few), NEXT) if _list_helps(work, names) else None
         if work.digest_tags is not None:
             listed = Tags(names or [], work.digest_tags)
         else:
@@ -200,7 +200,7 @@ class Replication:
             known = listed.digest_tags if isinstance(listed.digest_tags, frozenset) else None
             self._tell(TagsListed(work.name, tuple(listed.matching), known, listed.missing))
             if there is None and _unknown(work, listed.matching[: work.at_most]) > MAX_ASKED:
-                there = self._graph.spawn(self._list_there(target_name, few), NEXT)
+                there = self._graph.spawn(self._list_there(work, target_name, few), NEXT)
         listed_there = await there if there else None
         opened = Opened(work, target_name, listed.digest_tags, listed_there, listed.seen, listed.digests)
         return opened, listed.matching
@@ -225,8 +225,8 @@ class Replication:
     async def _look(self, repository: str, tag: str) -> Seen:
         return look(self._source, repository, tag)
 
-    async def _list_there(self, repository: str, few: bool) -> TagsThere | None:
-        return list_there(self._target_registry, repository, few=few)
+    async def _list_there(self, work: RepositoryWork, repository: str, few: bool) -> TagsThere | None:
+        return list_there(self._target_registry, repository, few=few, in_bulk=bool(work.trusted))
 
     async def _bring_all(self, repository: Opened, tags: list[str]) -> bool:
         """False when something is left because the run ends."""

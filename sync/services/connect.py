@@ -19,6 +19,7 @@ from sync.oci.errors import Cancelled, Denied, OciError, Unauthorized
 from sync.oci.guest import CONNECTIONS_PER_PROCESS, NO_LIMITS, Limits
 from sync.registries import KINDS, Management, Registry
 from sync.registries import open_registry as open_kind
+from sync.services import pulls
 
 NAMESPACES_CACHED_SECONDS = 60
 FAILURE_CACHED_SECONDS = 30
@@ -193,4 +194,5 @@ def impatient(instance: Instance) -> Iterator[Registry]:
         yield registry
     finally:
         end.cancel()
+        pulls.note(instance, registry)
         registry.client.close()

@@ -13,6 +13,7 @@ from sync.oci.client import Client
 from sync.oci.list_api import Bookmark
 from sync.oci.manifest import Descriptor, Manifest
 from sync.registries import Registry
+from sync.services import pulls
 from sync.services.connect import hasty_endpoint, reached_by, registry_at
 from sync.services.volume import Contents
 
@@ -110,6 +111,7 @@ class RememberingClient(Client):
 class Side:
     """One instance as one look sees it."""
 
+    instance: Instance
     registry: Registry
     client: RememberingClient
     key: str
@@ -134,6 +136,7 @@ class Side:
 
     def keep(self) -> None:
         """For the next look."""
+        pulls.note(self.instance, self.registry)
         with self.client.lock:
             known, contents = self.client.known, self.client.contents
             if known.size <= MOST_ANSWERS:
@@ -171,4 +174,4 @@ def open_side(
     client.known = known if known and known.at > _outdated_until(instance, side) else Known()
     client.contents = cache.get(_contents_key(key)) or {}
     client.lock, client.turns = threading.Lock(), {}
-    return Side(registry, client, key, KEPT_SECONDS[side], len(client.contents))
+    return Side(instance, registry, client, key, KEPT_SECONDS[side], len(client.contents))

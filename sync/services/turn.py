@@ -23,7 +23,7 @@ from sync.replication.spec import Spec
 from sync.replication.whereabouts import Hints
 from sync.replication.width import Width
 from sync.replication.work import Limits, RepositoryWork
-from sync.services import claims, outages, removals, tasklog, waiting
+from sync.services import claims, outages, pulls, removals, tasklog, waiting
 from sync.services.connect import limit_of, open_registry, reach
 from sync.services.listings import Listings
 from sync.services.order import Umpire, is_contested
@@ -118,7 +118,10 @@ class Turn:
             if self._task.reason and not self._task.failed:
                 SyncTask.objects.filter(pk=self._task.pk).update(reason="")
                 tasklog.say(self._task, tasklog.INFO, "Both sides answer again: it goes on.")
-            self._replicate(source, target, time)
+            try:
+                self._replicate(source, target, time)
+            finally:
+                pulls.note(self._instance("source"), source)
             self._recorder.flush()
 
     def give_back(self) -> None:

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from sync import access
 from sync.models import Instance
-from sync.services import receive
+from sync.services import kinds, receive
 
 PLACEHOLDER = "PUT-THE-SECRET-HERE"
 
@@ -16,7 +16,8 @@ PLACEHOLDER = "PUT-THE-SECRET-HERE"
 class Notified:
     """url: where the registry sends to, by the address under which the reader has the console. secret: just made.
 
-    state: what `receive.make_secret` wants to know. more: more are waiting than are counted.
+    receivers: the texts for setting it up, by their templates. state: what `receive.make_secret` wants to know. more:
+    more are waiting than are counted.
     """
 
     url: str
@@ -24,6 +25,7 @@ class Notified:
     state: str
     waiting: int
     may_change: bool
+    receivers: list[str]
 
     @property
     def written(self) -> str:
@@ -47,4 +49,5 @@ def of(request: HttpRequest, instance: Instance, secret: str = "") -> Notified:
         state=receive.state_of(instance),
         waiting=receive.waiting(instance),
         may_change=access.Right.ADMINISTER in access.rights_on(request.user, instance),
+        receivers=[f"instances/receivers/{name}.html" for name in kinds.receivers_of(instance)],
     )

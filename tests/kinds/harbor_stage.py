@@ -20,10 +20,11 @@ def text_image(text: str) -> Artifact:
 
 class HarborStage:
     title: str = "harbor"
-    tried: str = "against documented shapes"
     can: frozenset[str] = frozenset(
         {"list namespaces", "create namespaces", "list repositories", "list digests", "delete tags", "explain"}
     )
+
+    for_real: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self.fake = FakeHarbor({ROBOT: Account(SECRET)})

@@ -15,15 +15,15 @@ LIST_NAMESPACES, CREATE_NAMESPACES = "list namespaces", "create namespaces"
 LIST_REPOSITORIES, LIST_DIGESTS = "list repositories", "list digests"
 DELETE_TAGS, EXPLAIN = "delete tags", "explain"
 CAPABILITIES = (LIST_NAMESPACES, CREATE_NAMESPACES, LIST_REPOSITORIES, LIST_DIGESTS, DELETE_TAGS, EXPLAIN)
-FOR_REAL, BY_DOCUMENTS = "for real", "against documented shapes"
+NOTHING: frozenset[str] = frozenset()
 
 
 class Stage(AbstractContextManager["Stage"], Protocol):
-    """`can`: out of CAPABILITIES. `tried`: FOR_REAL or BY_DOCUMENTS."""
+    """`can`: out of CAPABILITIES. `for_real`: what of that has tests against the thing itself, not its documents."""
 
     title: str
-    tried: str
     can: frozenset[str]
+    for_real: frozenset[str]
 
     def open(self, side: str = "") -> Registry: ...
 
@@ -45,8 +45,8 @@ def image_of(text: str) -> Artifact:
 class OnRegistry:
     """A kind that speaks the OCI API and nothing else, over a real registry."""
 
-    def __init__(self, kind: str, title: str, can: frozenset[str], tried: str, url: str) -> None:
-        self.kind, self.title, self.can, self.tried, self.url = kind, title, can, tried, url
+    def __init__(self, kind: str, title: str, can: frozenset[str], for_real: frozenset[str], url: str) -> None:
+        self.kind, self.title, self.can, self.for_real, self.url = kind, title, can, for_real, url
 
     def __enter__(self) -> Self:
         return self

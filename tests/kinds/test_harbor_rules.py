@@ -124,6 +124,7 @@ def test_a_quick_check_asks_for_no_single_tag(near, far):
     heads = near.fake.received("HEAD", "/v2/prod/web/manifests/")
     assert {one.target.rpartition("/")[2] for one in heads} <= {"v7", "v40"}
     assert len(near.fake.received("GET", f"{API}/projects/prod/repositories/web/artifacts")) == 1
+    assert far.fake.received("GET", "/v2/prod/web/tags/") == [], "that asks for a token first"
 
 
 def test_deletions_one_by_one_keep_other_tags_of_the_digest(near, far):

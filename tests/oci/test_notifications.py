@@ -182,6 +182,7 @@ def test_scripts_say_it_plainly():
     ]
     assert told({"action": "delete", "repository": "a", "digest": DIGEST}) == [Told("delete", "a", "", DIGEST)]
     assert told([]) == []
+    assert told({"repository": "charts/web", "tag": "1.0.0+b.1"}) == [Told("push", "charts/web", "1.0.0_b.1")]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from sync.models import Instance, SyncRule
 from sync.services import configure
+from tests.fakes.registry import Answer, FakeRegistry
 from tests.pages.html import attributes, by_id, elements, texts, words
 from tests.replication.support import push, some_image
 
@@ -104,3 +105,33 @@ def test_what_one_may_not_see_does_not_exist(console, url):
 def test_the_switcher_leads_to_the_same_page_of_another_instance(console, source, target):
     page = console.get("/i/prod-gz/").content.decode()
     assert "/i/prod-eu/" in [attributes(link).get("href") for link in elements(page, "a")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"),
+    [("registry", "CNCF distribution"), ("harbor", "Harbor"), ("tcr", "Tencent"), ("charts", "Scripts"), ("ecr", "Sc")],
+)
+def test_how_its_own_kind_is_set_up_to_notify_stands_first_and_open(console, source, kind, first):
+    Instance.objects.filter(pk=source.pk).update(kind=kind)
+    page = console.get("/i/prod-gz/").content.decode()
+    texts_of_kinds = [one for one in elements(page, "details") if attributes(one).get("class") == "snippets"]
+    assert len(texts_of_kinds) == 5
+    assert words(texts_of_kinds[0]).startswith(first)
+    assert ["open" in attributes(one) for one in texts_of_kinds] == [True, False, False, False, False]
+
+
+@pytest.mark.usefixtures("valkey")
+def test_what_docker_hub_told_last_of_its_limit_stands_on_the_page(console, source):
+    limit = {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "76;w=21600"}
+    headers = {"Content-Type": "application/json", "Docker-Content-Digest": f"sha256:{'a' * 64}", **limit}
+    with FakeRegistry() as hub:
+        Instance.objects.filter(pk=source.pk).update(kind="dockerhub", url=hub.url)
+        assert "Limit of pulls" not in texts(console.get("/i/prod-gz/").content.decode(), "dt")
+        hub.script("GET", "/v2/", Answer(200))
+        hub.script("HEAD", "/v2/ratelimitpreview/test/manifests/latest", Answer(200, headers))
+        console.post("/i/prod-gz/check/")
+    page = console.get("/i/prod-gz/").content.decode()
+    shown = dict(zip(texts(page, "dt"), texts(page, "dd"), strict=True))
+    assert shown["Limit of pulls"].startswith("76 of 100 pulls within 6 hours are left. Told ")
+    Instance.objects.filter(pk=source.pk).update(username="another")
+    assert "Limit of pulls" not in texts(console.get("/i/prod-gz/").content.decode(), "dt")
