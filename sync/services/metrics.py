@@ -1,6 +1,7 @@
 """Figures for Prometheus, looked up when they are asked for."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, time
 
 from django.db.models import Count
 from django.utils import timezone
@@ -9,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from sync import queue
-from sync.models import OPEN, Notification, SyncRule, SyncTask
+from sync.models import OPEN, Instance, Notification, SyncRule, SyncTask
 from sync.services import lag, removals
 
 LAGS = {"median": "lag_median", "p95": "lag_p95", "worst": "lag_worst"}
@@ -26,6 +27,7 @@ class _Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from _lags()
         yield from _tasks()
+        yield from _credentials()
         yield from _queue()
 
 
@@ -62,6 +64,21 @@ def _tasks() -> Iterator[Metric]:
     yield tasks
     asking = removals.asks(SyncTask.objects.filter(status__in=OPEN)).count()
     yield GaugeMetricFamily("tcrconsole_questions", "Tasks that ask a person whether to delete.", value=asking)
+
+
+def _credentials() -> Iterator[Metric]:
+    """Of instances whose password has a last day."""
+    left = GaugeMetricFamily(
+        "tcrconsole_credential_expires_seconds",
+        "Until the password of an instance ends, below 0 since it did.",
+        labels=["instance"],
+    )
+    now = timezone.now()
+    dated = Instance.objects.filter(password_expires_on__isnull=False).exclude(encrypted_password="")
+    for name, day in dated.values_list("name", "password_expires_on"):
+        if day is not None:
+            left.add_metric([name], (datetime.combine(day, time.max, UTC) - now).total_seconds())
+    yield left
 
 
 def _queue() -> Iterator[Metric]:
