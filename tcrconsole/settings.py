@@ -211,6 +211,8 @@ LOGGING = {
     "loggers": {"rq.cron": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
 }
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "tcrconsole.reporting.Filter"
+
 # How much runs at once in one worker, and for how many seconds it keeps to one task before others get a turn.
 CALLS_AT_ONCE = max(1, env.int("CALLS_AT_ONCE", default=32))
 # No more than keeps those calls busy: what is begun early is looked at again before it is written.

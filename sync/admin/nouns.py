@@ -30,7 +30,7 @@ class InstanceAdmin(ReadOnlyAdmin):
             {
                 "description": "To look at only. Platform administrators add, change and delete instances "
                 "in the console, under Instances.",
-                "fields": ("name", "region", "kind", "url", "username", "created_at"),
+                "fields": ("name", "region", "kind", "url", "username", "password_expires_on", "created_at"),
             },
         ),
         (

@@ -52,6 +52,7 @@ class InstanceForm(Managing):
             "region",
             "url",
             "username",
+            "password_expires_on",
             *MANAGING,
             "ca_certificate",
             "proxy",
@@ -74,10 +75,14 @@ class InstanceForm(Managing):
         }
         labels = {
             "username": "User name",
+            "password_expires_on": "Password ends on",
             "poll_minutes": "Look for news every … minutes",
             "api_region": "Region of TCR",
         }
-        widgets = {"ca_certificate": forms.Textarea(attrs={"rows": 5, "class": "code", "spellcheck": "false"})}
+        widgets = {
+            "password_expires_on": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+            "ca_certificate": forms.Textarea(attrs={"rows": 5, "class": "code", "spellcheck": "false"}),
+        }
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -141,6 +146,7 @@ class InstanceForm(Managing):
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
         self._guard_address()
+        self._guard_expiry()
         keeps_stored = self.has_stored_password and self.new_password is None
         if keeps_stored:
             self._guard_stored_password()
@@ -155,6 +161,16 @@ class InstanceForm(Managing):
             address = getattr(self.instance, name)
             if address and name in self.changed_data and (why := refusal_of_host(address)):
                 self.add_error(name, f"This address {why}: a platform administrator has to enter it.")
+
+    def _guard_expiry(self) -> None:
+        """A date that was of the password before would warn of the new one, or keep silent about it."""
+        if self.new_password and self.cleaned_data.get("password_expires_on") and not self._expiry_changed:
+            said = "This was the last day of the password before: enter that of the new one, or leave it blank."
+            self.add_error("password_expires_on", said)
+
+    @property
+    def _expiry_changed(self) -> bool:
+        return "password_expires_on" in self.changed_data
 
     def _guard_stored_password(self) -> None:
         """Else whoever may edit the instance could have the stored password sent to a machine of theirs."""

@@ -12,21 +12,26 @@ from time import monotonic
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from sync.concealing import Conceal
+from sync.management.acting import Acting
+from sync.management.progress import progress_of
 from sync.models import Status, SyncTask, TaskResource
-from sync.services import bulk, health, waiting
+from sync.services import bulk, health
 from sync.services.trigger import Opened
 
 EXIT_STATUS = """exit status: 0 the targets hold what the rules promise; 1 something failed or was stopped;
 2 wrong use; 3 conflicts, nothing failed; 4 the time ran out, or the waiting was interrupted, before all had ended:
 also when a task was still queued. Without --wait and --foreground: 0 when the tasks are queued."""
-WAITING_ASKED_EVERY_SECONDS = 1.0
 
 
 class FollowingCommand(BaseCommand):
-    """Progress goes to standard error, results to standard output."""
+    """Progress goes to standard error, results to standard output. conceal: what every line goes through."""
+
+    conceal: Conceal = staticmethod(str)
+
+    def tell(self, line: str) -> None:
+        self.stdout.write(self.conceal(line))
 
     def add_following(self, parser: ArgumentParser) -> _MutuallyExclusiveGroup:
         """The options; what is returned takes further ways to run."""
@@ -53,8 +58,9 @@ class FollowingCommand(BaseCommand):
         if options["timeout"] != float("inf") and not (options["wait"] or options["foreground"]):
             raise CommandError("--timeout goes with --wait or --foreground.", returncode=bulk.EXIT_WRONG_USE)
 
-    def synchronize(self, start: Callable[[], Sequence[Opened]], options: dict[str, Any]) -> int:
+    def synchronize(self, start: Callable[[], Sequence[Opened]], options: dict[str, Any], acting: Acting) -> int:
         """Opens tasks by `start`, does with them what the options say, and returns the exit status."""
+        self.conceal = acting.concealing()
         deadline = monotonic() + options["timeout"]
         opened = start()
         tasks = [one.task for one in opened]
@@ -75,7 +81,7 @@ class FollowingCommand(BaseCommand):
         if options["wait"]:
             self._warn_without_workers(tasks)
         run = bulk.execute_here if options["foreground"] else bulk.follow
-        with _told_to_leave() as leaving, _progress() as watch:
+        with _told_to_leave() as leaving, progress_of(tasks, self.conceal) as watch:
             in_time = run(tasks, watch, deadline, leaving)
             why = "Interrupted" if leaving() else f"The time is up after {options['timeout']:g} s"
         if in_time:
@@ -121,21 +127,21 @@ class FollowingCommand(BaseCommand):
     def _report(self, tasks: Sequence[SyncTask], as_json: bool, followed: bool) -> None:
         summaries = [bulk.summary(task) for task in tasks]
         if as_json:
-            self.stdout.write(json.dumps({"tasks": summaries}))
+            self.tell(json.dumps({"tasks": summaries}))
             return
         still = "still " if followed else ""
         for task, told in zip(tasks, summaries, strict=True):
             if task.status == Status.WAITING:
-                self.stdout.write(f"{told['rule']}: task {task.pk} is {still}queued")
+                self.tell(f"{told['rule']}: task {task.pk} is {still}queued")
                 continue
             where = " in {repositories} repositories".format(**told) if told["repositories"] is not None else ""
-            self.stdout.write(
+            self.tell(
                 f"{told['rule']}: task {task.pk} {task.status}, {task.planned} resources{where}: "
                 "{copied} copied, {unchanged} unchanged, {conflict} conflicts, {failed} failed, "
                 "{bytes} bytes in {seconds} s".format(**told)
             )
             for line in _failures(task):
-                self.stdout.write(f"  {line}")
+                self.tell(f"  {line}")
 
 
 def _seconds(text: str) -> float:
@@ -177,47 +183,3 @@ def _told_to_leave() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-class _Reasons:
-    """Says why a task waits, each reason once."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._said: set[tuple[int, str, str]] = set()
-        self._asked_at: dict[int, float] = {}
-
-    def __call__(self, task: SyncTask) -> None:
-        now = monotonic()
-        if now - self._asked_at.get(task.pk, float("-inf")) < WAITING_ASKED_EVERY_SECONDS:
-            return
-        self._asked_at[task.pk] = now
-        wait = waiting.of_task(task)
-        if wait is not None and (reason := (task.pk, wait.what, wait.reason)) not in self._said:
-            self._said.add(reason)
-            told = wait.reason.rstrip(".")
-            self._say(f"{task.rule_name}: waiting for {wait.what}: {told}; next try in {wait.seconds} s")
-
-
-@contextmanager
-def _progress() -> Iterator[bulk.Watch]:
-    """A bar for each task on standard error; without a terminal, a line when a task ends."""
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"), TimeElapsedColumn())
-    bars: dict[int, Any] = {}
-    reasons = _Reasons(console.print)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-
-        def watch(task: SyncTask) -> None:
-            if task.pk not in bars:
-                bars[task.pk] = progress.add_task(task.rule_name, total=None, counts="")
-            planned = f"{'' if task.all_planned else 'at least '}{task.planned}"
-            counts = f"{task.done} of {planned} resources, {task.failed} failed"
-            progress.update(
-                bars[task.pk], completed=task.done, total=task.planned if task.all_planned else None, counts=counts
-            )
-            reasons(task)
-            if not console.is_terminal and not task.is_open:
-                console.print(f"{task.rule_name}: {task.get_status_display()}, {counts}")
-
-        yield watch

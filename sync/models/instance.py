@@ -4,6 +4,7 @@ from cryptography import x509
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.utils import timezone
 
 from sync.credentials import decrypt, encrypt
 from sync.oci.reference import InvalidReference, is_loopback, normalize_address
@@ -22,6 +23,8 @@ def is_name(text: str) -> bool:
 
 
 LEAST_BYTES_PER_SECOND = 100_000
+# So long before a password ends its instance and rules say so.
+WARNED_DAYS = 14
 
 
 def check_bytes_per_second(value: int) -> None:
@@ -51,6 +54,12 @@ class Instance(models.Model):
     username = models.CharField(max_length=255, blank=True)
     encrypted_password = models.TextField(blank=True, editable=False)
     password_set_at = models.DateTimeField(null=True, editable=False)
+    password_expires_on = models.DateField(
+        "password ends on",
+        null=True,
+        blank=True,
+        help_text="The last day of the password, where the registry sets one: rules warn from 14 days before.",
+    )
     # Of a management API with a key of its own (TCR).
     api_key_id = models.CharField("SecretId", max_length=255, blank=True)
     encrypted_api_key = models.TextField(blank=True, editable=False)
@@ -188,6 +197,23 @@ class Instance(models.Model):
     @property
     def host(self) -> str:
         return self.url.partition("://")[2]
+
+    @property
+    def credential_days(self) -> int | None:
+        """Days until the last one of the password, in UTC; None where that is not known, or there is none."""
+        if self.password_expires_on is None or not self.encrypted_password:
+            return None
+        return (self.password_expires_on - timezone.now().date()).days
+
+    @property
+    def credential_warning(self) -> str:
+        """In a few words, when it is time to set another password; blank before."""
+        days = self.credential_days
+        if days is None or days > WARNED_DAYS:
+            return ""
+        if days < 0:
+            return "Credential ended"
+        return f"Credential ends in {days} day{'' if days == 1 else 's'}" if days else "Credential ends today"
 
     @property
     def password(self) -> str:

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from sync.oci.errors import ProtocolViolation, Unauthorized
 from sync.oci.places import resolve
@@ -25,6 +25,9 @@ _PARTS = re.compile(
 )
 _SCHEMES = ("bearer", "basic")
 
+# Shorter passwords are words, or parts of words, that registries say without knowing them.
+HIDDEN_FROM = 4
+
 Scopes = tuple[str, ...]
 
 
@@ -34,6 +37,12 @@ class Credential:
 
     username: str
     password: str = field(repr=False)
+
+    @property
+    def secrets(self) -> set[str]:
+        """The password in the forms in which a registry that echoes requests may say it; no word that texts have."""
+        forms = {self.basic.partition(" ")[2], quote(self.password, safe=""), self.password}
+        return {form for form in forms if len(form) >= HIDDEN_FROM}
 
     @property
     def basic(self) -> str:
@@ -132,6 +141,12 @@ class Authenticator:
         else:
             token = self._shared(self._challenge, wanted)
         return {"Authorization": f"Bearer {token.value}"}
+
+    @property
+    def secrets(self) -> set[str]:
+        """What was sent to prove who we are."""
+        tokens = {token.value for token in list(self._tokens.values())}
+        return tokens | (self._credential.secrets if self._credential else set())
 
     def basic(self) -> dict[str, str]:
         """The credential itself, for an interface of the registry that gives no challenge."""

@@ -28,7 +28,7 @@ import datetime
 import email.utils
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 MESSAGE_LIMIT = 500
@@ -51,6 +51,13 @@ def readable(text: str, limit: int = MESSAGE_LIMIT) -> str:
     """`text` as one printable line of at most `limit` characters."""
     line = printable(" ".join(text.split()))
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def hide(text: str, secrets: Collection[str]) -> str:
+    """`text` without these, whole as it is: what is cut off later must leave no half of one."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "…")
+    return text
 
 
 def hide_secrets(text: str) -> str:
@@ -232,14 +239,19 @@ _BY_STATUS: dict[int, type[RegistryAnswer]] = {
 }
 
 
-def error_for(status: int, headers: Mapping[str, str], body: bytes, *, quote: bool = True) -> OciError:
-    """The error that an HTTP answer stands for. `quote=False` keeps the body's words out (token servers: P-25)."""
+def error_for(
+    status: int, headers: Mapping[str, str], body: bytes, *, quote: bool = True, secrets: Collection[str] = ()
+) -> OciError:
+    """The error that an HTTP answer stands for. `quote=False` keeps the body's words out (token servers: P-25).
+
+    secrets: what we sent and nobody shall read, should the registry say it back to us.
+    """
     if status < 400:
         return ProtocolViolation(
             f"the registry gave an answer that does not belong here (HTTP {status})", status=status
         )
     kind = _BY_STATUS.get(status, ServerFault if status >= 500 else Rejected)
-    code, message = _own_words(body) if quote else ("", "")
+    code, message = (hide(words, secrets) for words in _own_words(body)) if quote else ("", "")
     problem = f"the registry answered {status}"
     if code:
         problem += f" {scrub(code)}"

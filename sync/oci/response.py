@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -126,9 +126,9 @@ class Response:
         value = self.headers.get(name)
         return [value] if value else []
 
-    def error(self, *, quote: bool = True) -> OciError:
-        """The error that this answer stands for."""
-        return error_for(self.status, self.headers, self.body, quote=quote)
+    def error(self, *, quote: bool = True, secrets: Collection[str] = ()) -> OciError:
+        """The error that this answer stands for; see error_for."""
+        return error_for(self.status, self.headers, self.body, quote=quote, secrets=secrets)
 
     def close(self) -> None:
         """Give the connection back or, if the body was not read to its end, up."""

@@ -190,9 +190,9 @@ class Session:
         if response.status == 401 and not self._is_home(response.url):
             problem = f"it leads to {host_of(response.url)}, which asks for a credential of its own"
             return Unauthorized(problem, status=401, hint=FOREIGN_HINT)
-        return response.error()
+        return response.error(secrets=self._auth.secrets)
 
     def _repeatable(self, response: Response) -> OciError:
-        problem = response.error()
+        problem = response.error(secrets=self._auth.secrets)
         problem.retryable = True
         return problem

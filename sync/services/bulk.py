@@ -150,6 +150,7 @@ def execute_here(tasks: Sequence[SyncTask], watch: Watch, deadline: float, leavi
         if task.is_open and not removals.is_asking(task):
             stop_task(task)
             finish(task)
+        watch(task)
     return not any(task.stop_requested for task in tasks) or leaving()
 
 

@@ -31,6 +31,8 @@ def save_instance(instance: Instance, password: str | None, api_key: str | None 
     if password is not None:
         instance.password = password
         instance.password_set_at = timezone.now() if password else None
+        if not password:
+            instance.password_expires_on = None
     if api_key is not None:
         instance.api_key = api_key
         instance.api_key_set_at = timezone.now() if api_key else None

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, time
 
 from django.db.models import Count, Min
 from django.utils import timezone
@@ -31,6 +32,7 @@ class _Figures(Collector):
         yield from _tasks()
         yield from _totals()
         yield from _instances()
+        yield from _credentials()
         yield from _queue()
 
 
@@ -106,6 +108,21 @@ def _instances() -> Iterator[Metric]:
     for name, kind, number in ErrorTally.objects.values_list("instance__name", "kind", "number"):
         errors.add_metric([name, kind], number)
     yield errors
+
+
+def _credentials() -> Iterator[Metric]:
+    """Of instances whose password has a last day."""
+    left = GaugeMetricFamily(
+        "tcrconsole_credential_expires_seconds",
+        "Until the password of an instance ends, below 0 since it did.",
+        labels=["instance"],
+    )
+    now = timezone.now()
+    dated = Instance.objects.filter(password_expires_on__isnull=False).exclude(encrypted_password="")
+    for name, day in dated.values_list("name", "password_expires_on"):
+        if day is not None:
+            left.add_metric([name], (datetime.combine(day, time.max, UTC) - now).total_seconds())
+    yield left
 
 
 def _queue() -> Iterator[Metric]:

@@ -10,7 +10,7 @@ from sync.views.layout import Layout
 
 # Columns that change though nothing does that is shown.
 NOT_SHOWN = {"_state", "lag_counted_at", "next_run_at"}
-OF_AN_INSTANCE = ("name", "region", "poll_minutes", "down_since", "healthy", "health_reason")
+OF_AN_INSTANCE = ("name", "region", "poll_minutes", "down_since", "healthy", "health_reason", "credential_warning")
 
 
 def pulse_of(request: Request, rows: Iterable[Model], *besides: object) -> str:

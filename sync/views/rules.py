@@ -72,7 +72,7 @@ def rule_list(request: Request, instance: str) -> HttpResponse:
     ordered = sorting.of_rules(runs.with_newest(rules))
     page = page_of(request, ordered, descending=sorting.descending, **sorting.keys)
     count = told(count_up_to(rules, page), "rule", "rules")
-    pulse = _pulse_of_rules(request, page, count)
+    pulse = _pulse_of_rules(request, page, f"{count} {source.credential_warning}")
     if is_known(request, pulse):
         return HttpResponse(status=204)
     tasks = runs.newest_tasks(page.rows)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -217,6 +217,26 @@ def test_a_token_can_be_copied_by_all(page: Page, browser: Browser, console: Con
         check(screen, "token-made", width, scheme)
         wider = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wider == 0
+
+
+def test_a_credential_that_ends_soon_fits(page: Page, browser: Browser, console: Console) -> None:
+    """The warning on the page of the instance, in the list, and at its rules."""
+    register(page, "ends-soon", "mars", console.registries["frankfurt"])
+    page.goto("/instances/ends-soon/edit/")
+    page.get_by_label("User name").fill("robot")
+    page.locator("#id_password").fill("a password")
+    page.get_by_label("Password ends on").fill((datetime.now(UTC) + timedelta(days=5)).date().isoformat())
+    page.get_by_role("button", name="OK").click()
+    page.get_by_role("heading", name="Instances").wait_for()
+    create_rule(page, "to-the-ending", target="ends-soon (mars)")
+    urls = {"ends-instance": "/i/ends-soon/", "ends-instances": "/instances/", "ends-rules": "/i/guangzhou/rules/"}
+    urls["ends-form"] = "/instances/ends-soon/edit/"
+    for width, scheme in product(WIDTHS, SCHEMES):
+        with screen_of(page, browser, console, width, scheme) as screen:
+            for name, url in urls.items():
+                look(screen, name, url, width, scheme)
+                if "form" not in name:
+                    expect(screen.get_by_text("Credential ends in").first).to_be_visible()
 
 
 def check(screen: Page, name: str, width: int, scheme: str, within: str = "html") -> None:

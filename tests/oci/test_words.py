@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from sync.oci.auth import Credential
 from sync.oci.client import Client, Endpoint
-from sync.oci.errors import DigestMismatch, Rejected, ServerFault, Unreachable
+from sync.oci.errors import DigestMismatch, Rejected, ServerFault, Unreachable, error_for
 from sync.oci.transport import Transport
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.oci.artifacts import image
@@ -77,3 +78,13 @@ def test_lasting_fault_is_reported_with_the_registrys_own_words(fake):
         Client(Endpoint(fake.url)).ping()
     assert caught.value.retryable
     assert len(fake.requests) == 4
+
+
+def test_what_we_sent_is_not_said_back_even_where_it_would_be_cut_off():
+    credential = Credential("robot", "pass/word-of-robot")
+    code = credential.basic.removeprefix("Basic ")
+    said = f"got {code} and pass/word-of-robot and pass%2Fword-of-robot {'x' * 420} {code}"
+    error = error_for(403, {}, said.encode(), secrets=credential.secrets)
+    assert error.message.startswith("got … and … and … xxx")
+    assert code[:8] not in str(error) and "robot" not in error.message
+    assert Credential("robot", "it").secrets == {Credential("robot", "it").basic.removeprefix("Basic ")}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Any
 
 import pytest
@@ -59,6 +60,7 @@ INSTANCE: dict[str, Any] = {
     "kind": "tcr",
     "url": "http://registry.example",
     "username": "robot",
+    "password_expires_on": date(2027, 1, 31),
     "registry_id": "tcr-12345678",
     "api_region": "eu-frankfurt",
     "api_address": "tcr.intl.tencentcloudapi.com",

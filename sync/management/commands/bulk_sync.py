@@ -10,8 +10,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from sync.access import Right
 from sync.credentials import CredentialKeyMissing
-from sync.management.acting import as_os_user, os_user
+from sync.management.acting import Acting, acting_of, add_acting, as_os_user
 from sync.management.following import FollowingCommand
 from sync.oci.errors import OciError
 from sync.services import bulk, preview
@@ -50,6 +51,7 @@ class Command(FollowingCommand):
             metavar="REPOSITORY:TAG",
             help="only this, may be given several times",
         )
+        add_acting(parser)
         how = self.add_following(parser)
         how.add_argument("--dry-run", action="store_true", help="print what would be done, do nothing")
         parser.add_argument(
@@ -63,33 +65,50 @@ class Command(FollowingCommand):
             raise CommandError(
                 "--dry-run always compares both sides: leave out --quick.", returncode=bulk.EXIT_WRONG_USE
             )
-        try:
-            orders = bulk.choose(options["rule"], options["instance"], options["all"], options["resource"])
-        except bulk.WrongUse as error:
-            raise CommandError(str(error), returncode=bulk.EXIT_WRONG_USE) from None
+        acting = acting_of(options)
+        orders = self._choose(acting, options)
         if options["dry_run"]:
-            code = self._preview(orders, options["json"])
+            code = self._preview(orders, acting, options["json"])
         else:
-            start = partial(bulk.start, orders, os_user(), quick=options["quick"], enqueue=not options["foreground"])
-            code = self.synchronize(start, options)
+            start = partial(bulk.start, orders, acting.name, quick=options["quick"], enqueue=not options["foreground"])
+            code = self.synchronize(start, options, acting)
         if code:
             sys.exit(code)
 
-    def _preview(self, orders: Sequence[bulk.Order], as_json: bool) -> int:
+    def _choose(self, acting: Acting, options: dict[str, Any]) -> list[bulk.Order]:
+        """Raises CommandError. All rules are, for a user, all that they may run."""
+        everything = options["all"]
+        seen = acting.instances(Right.OPERATE if everything else Right.VIEW)
+        try:
+            orders = bulk.choose(options["rule"], options["instance"], everything, options["resource"], seen)
+        except bulk.WrongUse as error:
+            raise CommandError(str(error), returncode=bulk.EXIT_WRONG_USE) from None
+        for rule in (order.rule for order in orders):
+            if options["dry_run"]:
+                acting.require_sight_of_target(rule)
+            else:
+                acting.require(rule.source)
+        return orders
+
+    def _preview(self, orders: Sequence[bulk.Order], acting: Acting, as_json: bool) -> int:
         """A rule of which a side is away is told among the others."""
         plans, failed = [], False
+        seen, self.conceal = set(acting.instances()), acting.concealing()
         for order in orders:
             try:
                 planned = list(preview.plan(order.rule, order.selection))
                 volume = weigh(order.rule, planned)
-                plan = Plan(order, planned, volume, preview.overlapping(order.rule, planned))
+                overlaps = preview.overlapping(order.rule, planned)
+                if overlaps is not None:
+                    overlaps = [overlap for overlap in overlaps if overlap.rule.source in seen]
+                plan = Plan(order, planned, volume, overlaps)
             except (OciError, CredentialKeyMissing) as error:
                 plan = Plan(order, reason=str(error))
             failed = failed or bool(plan.reason) or any(one.error for one in plan.planned)
             plans.append(plan)
         with self.heard_to_the_end():
             if as_json:
-                self.stdout.write(json.dumps({"plans": [_plan_as_json(plan) for plan in plans]}))
+                self.tell(json.dumps({"plans": [_plan_as_json(plan) for plan in plans]}))
             else:
                 for plan in plans:
                     self._print_plan(plan)
@@ -98,17 +117,17 @@ class Command(FollowingCommand):
     def _print_plan(self, plan: Plan) -> None:
         rule = plan.order.rule
         if plan.reason:
-            self.stdout.write(f"{rule} -> {rule.target}: cannot be told: {plan.reason}")
+            self.tell(f"{rule} -> {rule.target}: cannot be told: {plan.reason}")
             return
         told = "; ".join(filter(None, (preview.counted(plan.planned) or "nothing matches", str(plan.volume))))
-        self.stdout.write(f"{rule} -> {rule.target}: {told}")
+        self.tell(f"{rule} -> {rule.target}: {told}")
         if plan.overlaps is None:
-            self.stdout.write("  There was no time to look for other rules that write to the same names.")
+            self.tell("  There was no time to look for other rules that write to the same names.")
         for overlap in plan.overlaps or ():
-            self.stdout.write(f"  {_overlap_in_words(overlap)}")
+            self.tell(f"  {_overlap_in_words(overlap)}")
         for one in plan.planned:
             words = f"{one.words}: {one.error}" if one.error else one.words
-            self.stdout.write(f"  {one.repository}:{one.tag} -> {one.target_repository}:{one.tag}  {words}")
+            self.tell(f"  {one.repository}:{one.tag} -> {one.target_repository}:{one.tag}  {words}")
 
 
 def _overlap_in_words(overlap: Overlap) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from sync.management.acting import as_os_user, os_user
+from sync.management.acting import Acting, acting_of, add_acting, as_os_user
 from sync.management.following import FollowingCommand
-from sync.models import SyncRule, SyncTask
+from sync.models import SyncRule
 from sync.services import bulk, trigger
 
 
@@ -17,23 +17,28 @@ class Command(FollowingCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("task", type=int, metavar="ID")
+        add_acting(parser)
         self.add_following(parser)
 
     @as_os_user
     def handle(self, *args: Any, **options: Any) -> None:
         self.check_following(options)
-        code = self.synchronize(lambda: [_retry(options["task"], enqueue=not options["foreground"])], options)
+        acting = acting_of(options)
+        code = self.synchronize(
+            lambda: [_retry(options["task"], acting, enqueue=not options["foreground"])], options, acting
+        )
         if code:
             sys.exit(code)
 
 
-def _retry(task_id: int, *, enqueue: bool) -> trigger.Opened:
+def _retry(task_id: int, acting: Acting, *, enqueue: bool) -> trigger.Opened:
     """Raises CommandError."""
-    task = SyncTask.objects.select_related("rule").filter(pk=task_id).first()
+    task = acting.tasks().filter(pk=task_id).first()
     if task is None:
         raise CommandError(f"There is no task {task_id}.", returncode=bulk.EXIT_WRONG_USE)
+    acting.require(task.source)
     try:
-        return trigger.retry_failed(task, actor=os_user(), enqueue=enqueue)
+        return trigger.retry_failed(task, actor=acting.name, enqueue=enqueue)
     except trigger.NothingToRetry as refusal:
         raise CommandError(str(refusal), returncode=bulk.EXIT_WRONG_USE) from None
     except SyncRule.DoesNotExist:

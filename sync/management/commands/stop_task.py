@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from sync.management.acting import as_os_user, os_user
+from sync.management.acting import Acting, acting_of, add_acting, as_os_user
 from sync.models import SyncTask
 from sync.services import bulk, trigger
 from sync.services.execute import unwatched
@@ -22,14 +22,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.epilog = (
             f"exit status: 0 all of them have ended; 1 one is still stopping after {WAIT_SECONDS} seconds; "
-            "2 there is no such task, nothing was stopped."
+            "2 there is no such task, or the user of --as-user may not stop it; nothing was stopped."
         )
+        add_acting(parser)
         parser.add_argument("task", nargs="+", type=int, metavar="ID")
 
     @as_os_user
     def handle(self, *args: Any, **options: Any) -> None:
-        tasks = [_task(task_id) for task_id in dict.fromkeys(options["task"])]
-        stopping = [task for task in tasks if trigger.stop_task(task, actor=os_user())]
+        acting = acting_of(options)
+        tasks = [_task(task_id, acting) for task_id in dict.fromkeys(options["task"])]
+        stopping = [task for task in tasks if trigger.stop_task(task, actor=acting.name)]
         ended = bulk.follow(stopping, unwatched, monotonic() + WAIT_SECONDS)
         for task in tasks:
             self.stdout.write(f"Task {task.pk} of {task.rule_name}: {_what_became_of(task, task in stopping)}")
@@ -37,11 +39,12 @@ class Command(BaseCommand):
             sys.exit(EXIT_STILL_STOPPING)
 
 
-def _task(task_id: int) -> SyncTask:
+def _task(task_id: int, acting: Acting) -> SyncTask:
     """Raises CommandError."""
-    task = SyncTask.objects.filter(pk=task_id).first()
+    task = acting.tasks().filter(pk=task_id).first()
     if task is None:
         raise CommandError(f"There is no task {task_id}. Nothing was stopped.", returncode=EXIT_UNKNOWN)
+    acting.require(task.source)
     return task
 
 

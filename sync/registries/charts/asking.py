@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
 from sync.oci.client import Client
-from sync.oci.errors import OciError, ProtocolViolation, ResponseTooLarge, Unreachable, scrub
+from sync.oci.errors import OciError, ProtocolViolation, ResponseTooLarge, Unreachable, hide, scrub
 from sync.oci.places import resolve
 from sync.oci.response import Response
 from sync.oci.transport import always
@@ -59,7 +59,7 @@ class Asking(Client):
         if response.status == 401 and at_home:
             self._auth.challenged = True
         if response.status not in ok:
-            raise refusal(response)
+            raise refusal(response, self._auth.secrets)
         return response
 
     def _read_body(
@@ -144,16 +144,16 @@ def _unpacked(content: bytes, response: Response, limit: int) -> list[bytes]:
         return []
 
 
-def refusal(response: Response) -> OciError:
+def refusal(response: Response, secrets: Collection[str] = ()) -> OciError:
     """ChartMuseum says {"error": "..."}, Harbor {"message": "..."} or what OCI registries say."""
-    error = response.error()
+    error = response.error(secrets=secrets)
     try:
         document = json.loads(response.body)
     except (ValueError, RecursionError):
         document = None
     words = (document.get("error") or document.get("message")) if isinstance(document, dict) else None
     if isinstance(words, str) and not error.code:
-        error.message = scrub(words)
+        error.message = scrub(hide(words, secrets))
         error.problem = f"the repository answered {response.status} “{error.message}”"
         error.args = (error.problem,)
     return error

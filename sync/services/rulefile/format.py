@@ -5,6 +5,7 @@ that is left out means the default of the model's field.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from sync.models import Instance, SyncRule
@@ -113,6 +114,7 @@ INSTANCE_FIELDS = (
     Field("username", str),
     SecretReference("password_env", str, "encrypted_password"),
     SecretReference("password_file", str, "encrypted_password"),
+    Field("password_expires_on", date),
     Field("registry_id", str),
     Field("api_region", str),
     Field("api_address", str),

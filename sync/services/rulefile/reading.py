@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import yaml
@@ -14,6 +15,7 @@ KIND_NAMES = {
     int: "a whole number",
     dict: "a mapping",
     list: "a list",
+    date: "a date like 2027-01-31",
 }
 
 
@@ -138,6 +140,16 @@ def _value(key: str, node: yaml.Node, kind: type) -> Any:
         raise fault from None
     if value is None and kind is str:
         return ""
+    if kind is date and isinstance(value, str):
+        value = _date(value)
     if type(value) is not kind:
         raise fault
     return value
+
+
+def _date(text: str) -> date | None:
+    """Of a date in quotes, as JSON has it; None of anything else."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None

@@ -64,4 +64,4 @@ def _shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(value)
-    return str(value) or "(blank)"
+    return "(blank)" if value in ("", None) else str(value)
