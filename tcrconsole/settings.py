@@ -208,7 +208,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["complete"]}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     # Told for each job and for each refused form: nothing that anybody could act upon.
-    "loggers": {"rq.cron": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+    "loggers": {"rq.cron": {"level": "WARNING"}, "django.request": {"level": "ERROR"}, "axes": {"level": "WARNING"}},
 }
 
 DEFAULT_EXCEPTION_REPORTER_FILTER = "tcrconsole.reporting.Filter"

@@ -129,7 +129,10 @@ class RuleForm(Telling):
         if self.instance.pk:
             del self.fields["sync_now"]
         tell_range(self, "parallelism")
-        self._offer_targets(instances_with(user, Right.RECEIVE))
+        if not self.instance.pk:
+            self.fields["name"].widget.attrs["autofocus"] = True
+        # What the rule has already can be seen, if not saved: the message says what is lacking.
+        self._offer_targets(instances_with(user, Right.RECEIVE) | Instance.objects.filter(pk=self.instance.target_id))
         self._offer_namespaces(namespaces)
         for name in (*EXPRESSIONS, "schedule"):
             self.fields[name].widget.attrs.update({"class": "code", "spellcheck": "false", "autocapitalize": "off"})
@@ -171,6 +174,10 @@ class RuleForm(Telling):
         target.source = self.instance.source
         target.queryset = targets
         target.empty_label = "Choose an instance"
+        if not targets.exists():
+            target.help_text = (
+                "You may not copy to any instance yet: ask the admin of one to give you the role Receive there."
+            )
 
     def _offer_namespaces(self, namespaces: Namespaces) -> None:
         """A choice of what the source lists, and of what the rule has now; a text field where nothing is listed."""

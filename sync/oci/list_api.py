@@ -65,6 +65,9 @@ class ListApi(Session):
                 if not self.asks_for_credential:
                     problem.hint = NO_REGISTRY_HINT
                 raise
+            except (Unauthorized, Denied) as refusal:
+                refusal.operation = "sign in"
+                raise
             if "html" in response.header("Content-Type"):
                 raise ProtocolViolation("a web page answers at this address, not a registry")
 

@@ -1,10 +1,12 @@
 """What the OCI distribution API leaves open, as one small interface. One file per kind of registry."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from sync.oci.client import Client
 from sync.oci.errors import OciError
@@ -45,16 +47,17 @@ class Registry(ABC):
     """A registry of some kind, seen through one client. Safe for many threads.
 
     client_class: what speaks to it. address, advice: for the form of an instance, an example and what to know of the
-    kind. hosts: the host names that tell the kind, an expression. lists_digests: whether `resources` tells digests, so
-    that a quick check needs to ask for no single tag. receiver: out of RECEIVERS, how it is set up to tell of pushes;
-    many kinds tell in no form that is understood, and somebody's script has to. listing: where the digests of a whole
-    namespace are kept, for who is to look at most of it.
+    kind. hosts: the host names that tell the kind, an expression; anywhere: it may have others. lists_digests: whether
+    `resources` tells digests, so that a quick check needs to ask for no single tag. receiver: out of RECEIVERS, how it
+    is set up to tell of pushes; many kinds tell in no form that is understood, and somebody's script has to. listing:
+    where the digests of a whole namespace are kept, for who is to look at most of it.
     """
 
     client_class: ClassVar[type[Client]] = Client
     address: ClassVar[str] = "https://registry.example:5000"
     advice: ClassVar[str] = ""
     hosts: ClassVar[str] = ""
+    anywhere: ClassVar[bool] = False
     lists_digests: ClassVar[bool] = False
     receiver: ClassVar[str] = "scripts"
 
@@ -110,6 +113,14 @@ class Registry(ABC):
     def recognize(self) -> bool:
         """Whether the registry seems to be of this kind, by its answers alone. Raises nothing but Cancelled."""
         return False
+
+    def doubt(self) -> str:
+        """Why it may not be of this kind, a sentence; blank where nothing speaks against it. Asked once it answers."""
+        host = urlsplit(self.client.endpoint.url).hostname or ""
+        if self.hosts and not self.anywhere and not re.fullmatch(self.hosts, host):
+            return "the host name is another than its addresses have."
+        recognizes = type(self).recognize is not Registry.recognize
+        return "it does not answer as this kind does." if recognizes and not self.recognize() else ""
 
     def explain(self, error: OciError) -> None:  # noqa: B027 - most kinds have no words of their own
         """Puts the kind's own words into the hint of an error, where they help."""

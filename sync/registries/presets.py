@@ -85,6 +85,7 @@ class GitHub(WithoutCatalog):
 class GitLab(PlainRegistry):
     address = "https://registry.gitlab.com"
     hosts = r"registry\.gitlab\.com"
+    anywhere = True
     advice = (
         "The namespace is the path of the group or project; a repository lies at the project or up to two levels "
         "below. The password is a deploy or access token with read_registry, and write_registry for a target. "
@@ -155,6 +156,7 @@ class Google(Hosted):
 class Quay(Hosted):
     address = "https://quay.io"
     hosts = r"quay\.io"
+    anywhere = True
     advice = (
         "The namespace is the user or organization. The account is a robot (name+robot) with read, or with write and "
         "the right to create repositories for a target; what it creates is private."

@@ -107,13 +107,25 @@ def error_of(code: str, message: str, action: str) -> OciError:
     return answer(problem, code=code, message=message, hint=hint or "")
 
 
+# By what the words of the SDK's libraries have in them.
+_NETWORK_WORDS = {
+    "NameResolutionError": "the host name is not known",
+    "Connection refused": "the connection was refused",
+    "timed out": "no answer in time",
+    "ProxyError": "the proxy does not let it through",
+    "Connection aborted": "the connection broke",
+    "Connection reset": "the connection broke",
+}
+
+
 def _unreachable(message: str) -> Unreachable:
     if "CERTIFICATE_VERIFY_FAILED" in message:
         return UntrustedCertificate(
             "the certificate of the TCR API does not verify",
             hint="Check the API address, and whether a proxy on the way shows a certificate of its own.",
         )
-    return ApiUnreachable(f"the TCR API does not answer: {scrub(message)}")
+    known = (said for mark, said in _NETWORK_WORDS.items() if mark.lower() in message.lower())
+    return ApiUnreachable(f"the TCR API does not answer: {next(known, scrub(message))}")
 
 
 def _of(table: Mapping[str, T], code: str) -> T | None:

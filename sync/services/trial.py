@@ -127,7 +127,10 @@ def _kind(registry: Registry, instance: Instance) -> Iterator[Finding]:
     if known and known != instance.kind:
         label = Instance.Kind(known).label
         hint = "Choose that kind: it lists more, and explains more."
-        yield Finding("Kind", None, f"This seems to be {label}, not {instance.get_kind_display()}.", hint)
+        yield Finding("Kind", None, f"It seems to be: {label}. Chosen is: {instance.get_kind_display()}.", hint)
+    elif not known and (doubt := registry.doubt()):
+        hint = "Compare the kind and the address; OCI registry is right for what has no kind of its own."
+        yield Finding("Kind", None, f"{instance.get_kind_display()}: {doubt}", hint)
 
 
 def _pull_limit(registry: Registry) -> Iterator[Finding]:
@@ -152,7 +155,8 @@ def _try_listing(registry: Registry) -> Finding:
         names = list_namespaces(registry)
     except OciError as error:
         return Finding("Listing allowed", None, str(error), "Rules from here must name their repositories exactly.")
-    return Finding("Listing allowed", True, f"{len(names)} namespaces are listed." if names else "It is empty so far.")
+    listed = "1 namespace is" if len(names) == 1 else f"{len(names)} namespaces are"
+    return Finding("Listing allowed", True, f"{listed} listed." if names else "It is empty so far.")
 
 
 def _try_pushing(registry: Registry) -> Finding:

@@ -53,6 +53,11 @@ def icon(name: str, extra: str = "") -> SafeString:
     )
 
 
+@register.filter
+def ahead(moment: datetime) -> bool:
+    return moment > timezone.now()
+
+
 @register.simple_tag(takes_context=True)
 def may(context: Any, role: str, instance: Instance | None) -> bool:
     """Whether the reader has a role on the instance: what they may not do is not offered."""

@@ -93,8 +93,10 @@ def _told_aloud(instance: Instance, findings: list[trial.Finding]) -> str:
 def show(request: Request, instance: Instance, secret: str = "", **answers: Any) -> HttpResponse:
     """The page of an instance; `secret` is that of its notifications, just made."""
     rules = {}
-    for side, other in (("source", "target"), ("target", "source")):
-        found = SyncRule.objects.filter(**{side: instance, f"{other}__in": access.visible_instances(request.user)})
+    # A rule belongs to its source: who sees that sees the rule, wherever it leads.
+    theirs = SyncRule.objects.filter(source__in=access.visible_instances(request.user))
+    for side in ("source", "target"):
+        found = theirs.filter(**{side: instance})
         listed = list(found.select_related("source", "target").order_by("name", "pk")[: RULES_SHOWN + 1])
         rules[side] = {"rules": listed[:RULES_SHOWN], "more": len(listed) > RULES_SHOWN}
     told = notified.of(request, instance, secret)

@@ -42,5 +42,5 @@ def test_roles_are_given_on_the_page_of_access(page: Page) -> None:
     expect(page.locator("#toasts")).to_contain_text("operators is now Operator on frankfurt.")
     assert violations(page) == []
     picture(page, "instance-access-given", 1280, "light")
-    page.get_by_role("button", name="Take Operator from operators").click()
+    page.get_by_role("button", name="Remove Operator of operators").click()
     expect(page.get_by_text("Nobody has a role here")).to_be_visible()

@@ -137,3 +137,18 @@ def test_a_registry_of_another_kind_is_recognized(fake, kind):
 
 def test_a_plain_registry_seems_to_be_nothing_else(source):
     assert recognized(open_registry("registry", Endpoint(source))) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "doubt"),
+    [
+        ("registry", ""),
+        ("gitlab", ""),
+        ("harbor", "does not answer as this kind does"),
+        ("dockerhub", "host name is another"),
+        ("tcr", "host name is another"),
+    ],
+)
+def test_a_kind_that_does_not_fit_is_doubted(source, kind, doubt):
+    said = open_registry(kind, Endpoint(source)).doubt()
+    assert doubt in said and bool(said) == bool(doubt)

@@ -3,10 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
 from django.utils import timezone
 
 from sync.models import Instance, SyncRule
-from sync.services import configure
+from sync.services import configure, grants
+from sync.services.grants import Right
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.pages.html import attributes, by_id, elements, texts, words
 from tests.replication.support import push, some_image
@@ -135,3 +138,21 @@ def test_what_docker_hub_told_last_of_its_limit_stands_on_the_page(console, sour
     assert shown["Limit of pulls"].startswith("76 of 100 pulls within 6 hours are left. Told ")
     Instance.objects.filter(pk=source.pk).update(username="another")
     assert "Limit of pulls" not in texts(console.get("/i/prod-gz/").content.decode(), "dt")
+
+
+def test_who_sees_the_source_sees_its_rules_wherever_they_lead(client, rule):
+    user = User.objects.create_user("viewer")
+    grants.grant(Right.VIEW, user, rule.source)
+    client.force_login(user)
+    page = client.get(reverse("instance", args=[rule.source.name])).content.decode()
+    assert rule.name in texts(page, "a")
+    SyncRule.objects.create(name="back", source=rule.target, target=rule.source, source_namespace="prod")
+    assert "back" not in texts(client.get(reverse("instance", args=[rule.source.name])).content.decode(), "a")
+
+
+def test_a_next_try_that_is_past_is_not_promised(console, source):
+    now = timezone.now()
+    Instance.objects.update(down_since=now - timedelta(hours=1), next_try_at=now - timedelta(minutes=1))
+    assert "Asked again by the next task" in console.get(reverse("instance", args=[source.name])).content.decode()
+    Instance.objects.update(next_try_at=now + timedelta(minutes=1))
+    assert "Next try" in console.get(reverse("instance", args=[source.name])).content.decode()

@@ -1,11 +1,13 @@
 """Creating and configuring a rule."""
 
 import pytest
+from django.contrib.auth.models import User
 
 from sync.models import Instance, SyncRule, SyncTask
 from sync.oci.client import Client as RegistryClient
 from sync.oci.client import Endpoint
-from sync.services import configure
+from sync.services import configure, grants
+from sync.services.grants import Right
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.oci.artifacts import push_image
 from tests.pages.html import attributes, by_id, elements, texts, words
@@ -338,3 +340,37 @@ def test_what_is_no_schedule_is_told_while_it_is_typed_and_when_it_is_saved(cons
 def test_a_source_that_is_polled_says_so_where_one_decides_what_to_copy(console, source):
     Instance.objects.filter(pk=source.pk).update(poll_minutes=5)
     assert "is looked at every 5 minutes" in words(by_id(console.get(NEW).content.decode(), "rule-form"))
+
+
+@pytest.fixture
+def writer(client, rule) -> User:
+    """Rule admin of the source, with no role on any target."""
+    user = User.objects.create_user("writer")
+    grants.grant(Right.MANAGE_RULES, user, rule.source)
+    client.force_login(user)
+    return user
+
+
+def test_who_may_copy_nowhere_is_told_whom_to_ask(client, writer):
+    page = client.get("/i/prod-gz/new-rule/").content.decode()
+    assert "ask the admin of one to give you the role Receive" in words(by_id(page, "id_target_helptext"))
+
+
+def test_the_target_of_a_rule_stays_in_view_and_saving_says_what_is_lacking(client, writer, rule):
+    page = client.get("/i/prod-gz/rules/web/edit/").content.decode()
+    assert "prod-eu (Frankfurt)" in texts(page, "option")
+    values = {"name": "web", "source_namespace": "prod", "images": "on", "target": rule.target.pk, "parallelism": 4}
+    answer = client.post("/i/prod-gz/rules/web/edit/", values)
+    assert answer.status_code == 422
+    assert "You lack the right Receive on prod-eu" in words(by_id(answer.content.decode(), "id_target_error"))
+    grants.grant(Right.RECEIVE, writer, rule.target)
+    assert client.post("/i/prod-gz/rules/web/edit/", values).status_code == 302
+    rule.refresh_from_db()
+    assert (rule.owner, rule.by_platform) == (writer, False)
+
+
+def test_overwriting_needs_a_right_of_its_own(client, writer, rule):
+    grants.grant(Right.RECEIVE, writer, rule.target)
+    values = {"name": "new", "source_namespace": "prod", "images": "on", "target": rule.target.pk, "parallelism": 4}
+    answer = client.post("/i/prod-gz/new-rule/", values | {"overwrite": "on"})
+    assert "Receive, overwriting on prod-eu" in words(by_id(answer.content.decode(), "id_overwrite_error"))
