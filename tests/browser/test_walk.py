@@ -178,7 +178,7 @@ def test_what_was_typed_is_there_again_after_the_session_ended(page: Page, conso
     page.goto("/instances/new/")
     page.get_by_label("Name", exact=True).fill("tokyo")
     page.get_by_label("Address", exact=True).fill("https://registry.example")
-    page.get_by_label("Password").fill("never-kept")
+    page.get_by_label("Password (optional)", exact=True).fill("never-kept")
     page.get_by_text("Plain HTTP, certificates, proxy, limits and workers").click()
     plain = page.get_by_label("Allow plain", exact=False)
     plain.check()
@@ -192,7 +192,7 @@ def test_what_was_typed_is_there_again_after_the_session_ended(page: Page, conso
     page.wait_for_url("**/instances/new/")
     expect(page.get_by_label("Name", exact=True)).to_have_value("tokyo")
     expect(page.get_by_label("Address", exact=True)).to_have_value("https://registry.example")
-    expect(page.get_by_label("Password")).to_have_value("")
+    expect(page.get_by_label("Password (optional)", exact=True)).to_have_value("")
     expect(plain).to_be_checked()
     assert asked == [], "nothing is lost, so nothing is asked"
     assert "tokyo" not in page.evaluate("JSON.stringify(sessionStorage)"), "it is kept once"

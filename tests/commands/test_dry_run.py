@@ -130,7 +130,7 @@ def test_a_dry_run_with_a_refused_password_is_status_1(rule, namespace, source, 
     code, out, err = bulk_sync("--all", "--dry-run", "--json")
     (plan,) = json.loads(out)["plans"]
     assert (code, plan["rule"], plan["resources"]) == (1, "guangzhou/everything", [])
-    assert plan["reason"].startswith("Target frankfurt: cannot reach the registry")
+    assert plan["reason"].startswith("Target frankfurt: cannot sign in")
     assert "user name and password" in plan["reason"]
     assert "hunter2" not in out + err
 

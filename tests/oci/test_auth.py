@@ -160,7 +160,7 @@ def test_wrong_password_is_told_as_such_and_not_repeated(fake):
     with pytest.raises(Unauthorized) as caught:
         Client(Endpoint(fake.url, name="prod-eu"), Credential("robot", SECRET), side="target").ping()
     assert len(fake.received("GET")) == 2
-    assert str(caught.value).startswith("Target prod-eu: cannot reach the registry: the registry answered 401")
+    assert str(caught.value).startswith("Target prod-eu: cannot sign in: the registry answered 401")
     assert "password" in caught.value.hint
     assert SECRET not in repr(caught.value) + repr(Credential("robot", SECRET))
 

@@ -36,7 +36,7 @@ def test_a_wrong_password_is_told_though_what_is_public_is_copied(rule, relay, n
     task = run(rule)
     assert (task.status, task.copied) == (Status.SUCCEEDED, 1)
     (told,) = warnings(task)
-    assert told.startswith("Source guangzhou: cannot reach the registry: the registry answered 401")
+    assert told.startswith("Source guangzhou: cannot sign in: the registry answered 401")
     assert "Check the user name and password of this instance" in told
 
 
