@@ -211,7 +211,7 @@ function neighbour(step) {
   const [focused, rows] = [document.activeElement, document.activeElement.closest(".log") ? ".log .line a" : "main tbody th a"];
   const links = [...document.querySelectorAll(rows)].filter((link) => link.checkVisibility());
   const at = links.findIndex((link) => focused.closest("tr, .line")?.contains(link));
-  return at < 0 ? links.at(step < 0 ? -1 : 0) : links[at + step];
+  return at < 0 ? links.at(step < 0 && focused.closest(".log") ? -1 : 0) : links[at + step];
 }
 
 document.addEventListener("keydown", (event) => {

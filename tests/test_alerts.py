@@ -1,5 +1,6 @@
 """docs/alerts.yaml and docs/operations.md name metrics that there are, and the page names all of them."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -40,3 +41,11 @@ def test_the_page_names_every_metric_and_every_alert(names):
     assert set(NAME.findall(page)) == names
     for alert in yaml.safe_load((DOCS / "alerts.yaml").read_text())["groups"][0]["rules"]:
         assert alert["alert"] in page
+
+
+def test_the_dashboard_is_about_metrics_that_there_are(names):
+    panels = json.loads((DOCS / "grafana.json").read_text())["panels"]
+    asked = {panel["title"]: set(NAME.findall(target["expr"])) for panel in panels for target in panel["targets"]}
+    assert asked and all(found and found <= names for found in asked.values()), asked
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
+    assert len(set(places)) == len(panels)

@@ -49,6 +49,8 @@ class Verb(models.TextChoices):
     REVOKED = "revoked", "Took a role on"
     MADE_SECRET = "made-secret", "Made a secret for"
     REMOVED_SECRET = "removed-secret", "Removed the secret of"
+    MADE_TOKEN = "made-token", "Made a token for"
+    REVOKED_TOKEN = "revoked-token", "Revoked a token of"
     ALLOWED_REGIONS = "allowed-regions", "Allowed copying from"
     FORBADE_REGIONS = "forbade-regions", "Forbade copying from"
     SUSPENDED = "suspended", "Suspended"

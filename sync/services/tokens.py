@@ -8,10 +8,12 @@ from secrets import token_urlsafe
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.utils import timezone
 
 from sync.limits.requests import seconds_to_wait
 from sync.models import ApiToken, Instance
+from sync.services import audit
 from sync.services.grants import GIVEN_BY, Right, is_platform_administrator, rights_on, users_with
 
 # By which scanners of repositories and logs know one.
@@ -35,13 +37,19 @@ def make(token: ApiToken) -> str:
     """Saves it, and tells what is to be shown: here and never again, only its hash is kept."""
     secret = PREFIX + token_urlsafe(TOKEN_BYTES)
     token.token_hash = _hash(secret)
-    token.save()
+    with transaction.atomic():
+        token.save()
+        audit.note(audit.Verb.MADE_TOKEN, token.instance, detail=f"{token}, {Right(token.role).role}.")
     return secret
 
 
 def revoke(token: ApiToken) -> bool:
     """False when it was revoked already."""
-    return bool(ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()))
+    with transaction.atomic():
+        revoked = ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now())
+        if revoked:
+            audit.note(audit.Verb.REVOKED_TOKEN, token.instance, detail=f"{token}, made by {token.maker}.")
+    return bool(revoked)
 
 
 def shown_in(authorization: str) -> ApiToken | None:

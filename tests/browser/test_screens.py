@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.forms import AuthenticationForm
 from django.template.loader import render_to_string
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from tests.browser.conftest import Console
 from tests.browser.support import create_rule, register, sync_and_open, violations
@@ -101,7 +101,11 @@ def screen_of(page: Page, browser: Browser, console: Console, width: int, scheme
 def picture(screen: Page, name: str, width: int, scheme: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
     screen.evaluate("scrollTo(0, 0)")  # what sticks to an edge would stand in the midst
-    screen.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+    path = SCREENSHOTS / f"{name}-{width}-{scheme}.png"
+    try:
+        screen.screenshot(path=path, full_page=True)
+    except Error:  # on a busy machine Chromium now and then captures nothing
+        screen.screenshot(path=path, full_page=True)
 
 
 def fault(route: Route) -> None:

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
-from sync.models import ApiToken, Instance
+from sync.models import ApiToken, AuditEntry, Instance
 from sync.services import grants, tokens
 from sync.services.grants import Right
 from tests.pages.html import attributes, by_id, elements, texts, words
@@ -48,6 +48,15 @@ def test_a_token_is_shown_once_and_kept_as_a_hash(anns, ann, source):
     assert secret not in page
     row = words(next(row for row in elements(page, "tr") if "ci" in words(row)))
     assert all(word in row for word in ("Operator", "ann", "Never", "Active", "Revoke"))
+
+
+def test_the_audit_tells_who_made_and_revoked_it_and_not_the_token(anns, ann, source):
+    secret = words(by_id(anns.post(TOKENS, ASKED).content.decode(), "copy-token"))
+    anns.post(f"{TOKENS}{ApiToken.objects.get().pk}/revoke/")
+    told = AuditEntry.objects.filter(actor_name="ann").order_by("pk")
+    assert [entry.verb for entry in told] == ["made-token", "revoked-token"]
+    assert all("ci" in entry.detail and secret not in entry.detail for entry in told)
+    assert {entry.object_repr for entry in told} == {str(source)}
 
 
 def test_sent_again_nothing_is_made(anns):
