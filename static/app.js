@@ -133,8 +133,8 @@ document.addEventListener("htmx:afterSwap", (event) => {
   target.showModal();
   // The opener may have been exchanged by a poll, be in a menu that closed, or be gone with its row.
   target.addEventListener("close", () => {
-    const now = opener.isConnected ? opener : byId(opener.id);
-    const heading = document.querySelector("main h1");
+    if (document.activeElement.matches("main tbody th a") && document.activeElement !== opener) return; // by a key since
+    const [now, heading] = [opener.isConnected ? opener : byId(opener.id), document.querySelector("main h1")];
     heading.tabIndex = -1;
     [now, now?.closest("details")?.querySelector("summary"), heading].find((place) => place?.checkVisibility()).focus();
   }, { once: true });
