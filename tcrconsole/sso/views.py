@@ -9,6 +9,7 @@ import requests
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views import View
@@ -21,7 +22,18 @@ log = logging.getLogger(__name__)
 FAULTS = (Refused, NotUnderstood, SuspiciousOperation, jwt.PyJWTError, requests.RequestException, KeyError, ValueError)
 
 
-class ToProvider(OIDCAuthenticationRequestView):  # type: ignore[misc]
+class TellsFaults(View):
+    """Before one of the library's views: not there without a provider, and what goes wrong is a page."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        _require_sso()
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except FAULTS as fault:
+            return _failed(request, fault)
+
+
+class ToProvider(TellsFaults, OIDCAuthenticationRequestView):  # type: ignore[misc]
     """State, nonce and PKCE are the library's, and so is the check of where to go afterwards."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -32,24 +44,8 @@ class ToProvider(OIDCAuthenticationRequestView):  # type: ignore[misc]
     def OIDC_OP_AUTH_ENDPOINT(self) -> str:  # noqa: N802
         return provider().authorization
 
-    def get(self, request: HttpRequest) -> HttpResponse:
-        _require_sso()
-        try:
-            answer: HttpResponse = super().get(request)
-        except FAULTS as fault:
-            return _failed(request, fault)
-        return answer
 
-
-class FromProvider(OIDCAuthenticationCallbackView):  # type: ignore[misc]
-    def get(self, request: HttpRequest) -> HttpResponse:
-        _require_sso()
-        try:
-            answer: HttpResponse = super().get(request)
-        except FAULTS as fault:
-            return _failed(request, fault)
-        return answer
-
+class FromProvider(TellsFaults, OIDCAuthenticationCallbackView):  # type: ignore[misc]
     def login_success(self) -> HttpResponse:
         """Whatever one does meanwhile, the provider is asked again after SESSION_SECONDS."""
         answer: HttpResponse = super().login_success()

@@ -129,6 +129,7 @@ def test_what_is_not_there_is_deleted(stage, fake):
     stage.open("target").delete_tag("prod/other", "v2", always)
     fake.script("DELETE", API, Answer(404, body=gone))
     stage.open("target").delete_tag("prod/web", "v1", always)
+    assert [one.method for one in fake.requests].count("DELETE") == 2, "both were asked for"
 
 
 def test_a_deletion_that_may_not_be_sent_is_not_sent(stage, fake):
