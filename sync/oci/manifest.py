@@ -93,7 +93,8 @@ class Manifest:
             platform = entry.get("platform")
             if entry.get("digest") == digest and isinstance(platform, dict):
                 told = (platform.get(name) for name in ("os", "architecture", "variant"))
-                return f" for {printable('/'.join(str(one) for one in told if one))[:80]}"
+                named = printable("/".join(str(one) for one in told if one))[:80]
+                return f" for {named}" if named else ""
         return ""
 
     @classmethod
@@ -166,12 +167,19 @@ class Manifest:
 
     @property
     def kind(self) -> Kind | None:
-        """Told by config media type and artifact type alone; None for an index that leaves it to its first child."""
+        """Told by config media type and artifact type; None for an index that leaves it to its first child.
+
+        A child for a platform is an image (OCI image 1.1, "Image Index": the platform is what the *image* runs on).
+        """
         config_type = self.config.media_type if self.config else ""
         if HELM_CONFIG in (config_type, self.artifact_type):
             return Kind.CHART
         if self.is_index and self.children and not self.artifact_type:
-            return Kind.OTHER if all(child.artifact_type for child in self.children) else None
+            first = self.children[0]
+            if all(child.artifact_type for child in self.children):
+                return Kind.OTHER
+            runs = not first.artifact_type and self.platform_of(first.digest) not in ("", " for unknown/unknown")
+            return Kind.IMAGE if runs else None
         return Kind.IMAGE if config_type in IMAGE_CONFIGS and not self.artifact_type else Kind.OTHER
 
     def referrer_entry(self) -> dict[str, Any]:

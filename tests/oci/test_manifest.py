@@ -135,6 +135,21 @@ def test_kinds(manifest, kind):
         assert manifest.kind == kind
 
 
+@pytest.mark.parametrize(
+    ("first", "kind"),
+    [
+        ({"platform": {"os": "linux", "architecture": "arm64"}}, Kind.IMAGE),
+        ({"platform": {"os": "unknown", "architecture": "unknown"}}, None),
+        ({"platform": {}}, None),
+        ({"platform": {"os": "linux", "architecture": "arm64"}, "artifactType": "application/x"}, None),
+    ],
+)
+def test_an_index_whose_first_child_is_for_a_platform_is_an_image_and_no_child_is_asked(first, kind):
+    children = [entry(image().descriptor, **first), entry(image(annotations={"a": "b"}).descriptor)]
+    listed = document({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": children})
+    assert Manifest.parse(listed).kind == kind
+
+
 def test_fallback_index_grows_and_keeps_what_is_there():
     subject = image()
     first = image(subject=entry(subject.descriptor), artifactType="application/sig", annotations={"a": "b"})
