@@ -105,6 +105,7 @@ class SharedHints:
             elif answer is not None:
                 with self._lock:
                     self._claimed.add(digest)
+                    self._given_up.discard(digest)
         return None not in found
 
     def _ask(self, script: str, digests: Iterable[str]) -> Any:

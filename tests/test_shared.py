@@ -31,6 +31,16 @@ def test_what_is_given_up_is_for_the_next():
         assert not theirs.kept_in(ONE)
 
 
+def test_what_is_given_up_and_claimed_again_at_once_stays_ours():
+    with shared_hints(1, Hints()) as ours, shared_hints(1, Hints()) as theirs:
+        assert ours.claim(ONE) and ours.claim(TWO)
+        ours.give_up(ONE)
+        ours.give_up(TWO)
+        assert ours.claim(ONE)
+        wait_until(lambda: theirs.claim(TWO))
+        assert not theirs.claim(ONE)
+
+
 def test_who_ends_holds_nobody_up():
     with shared_hints(1, Hints()) as ours:
         ours.look_up([ONE])

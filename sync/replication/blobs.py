@@ -10,9 +10,6 @@ from sync.replication.graph import Graph, Once, by_size
 from sync.replication.journey import Journey
 from sync.replication.whereabouts import Whereabouts
 
-# How often to look whether another worker has brought what it is moving.
-ASKED_EVERY_SECONDS = 0.1
-
 
 class Blobs:
     """Brings each digest to the target once, helped by what is known from earlier runs and other workers.
@@ -62,9 +59,7 @@ class Blobs:
             self._mount_or_upload(blob, journey)
 
     async def _bring_first(self, blob: Descriptor, journey: Journey) -> None:
-        while not self._claim(blob.digest):
-            await self._graph.sleep(ASKED_EVERY_SECONDS)
-            self._target.check_cancelled()
+        await self._graph.until(partial(self._claim, blob.digest), self._target.check_cancelled)
         try:
             self._mount_or_upload(blob, journey)
         except BaseException:

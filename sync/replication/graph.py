@@ -26,6 +26,8 @@ RESUMED: Rank = (0, 0)
 NEXT: Rank = (0, 1)
 FIRST: Rank = (1, 0)
 
+ASKED_EVERY_SECONDS = 0.1
+
 
 def by_size(size: int) -> Rank:
     """The rank of moving so many bytes: after all that is small, the biggest first."""
@@ -99,6 +101,12 @@ class Graph:
             heappush(self._timers, (monotonic() + seconds, next(self._order), node))
             self._changed.notify()
         return node
+
+    async def until(self, ready: Callable[[], bool], check: Callable[[], None]) -> None:
+        """Asks again and again whether it is so; `check` is called between and may raise."""
+        while not ready():
+            await self.sleep(ASKED_EVERY_SECONDS)
+            check()
 
     def beat(self) -> None:
         """Call several times a second: whether what is under way takes so long that more is to be begun."""

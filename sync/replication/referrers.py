@@ -5,6 +5,7 @@ They are found by the Referrers API or, without it, under the fallback tag; cosi
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from sync.oci.client import Client
 from sync.oci.errors import Denied, ManifestTooLarge, NotFound, Unauthorized
@@ -13,6 +14,7 @@ from sync.oci.reference import digest_tags
 from sync.replication.consent import Answer, Consent, Question
 from sync.replication.graph import Gates, Graph
 from sync.replication.journey import Journey
+from sync.replication.whereabouts import Whereabouts
 
 MAX_DEPTH = 8
 
@@ -39,17 +41,20 @@ class Referrers:
         graph: Graph,
         source: Client,
         target: Client,
+        whereabouts: Whereabouts,
         *,
         overwrite: bool,
         bring: Callable[[Journey, str, Manifest], Awaitable[None]],
         consent: Consent | None = None,
     ) -> None:
+        self._graph = graph
         self._consent = consent
+        self._whereabouts = whereabouts
         self._source = source
         self._target = target
         self._overwrite = overwrite
         self._bring = bring
-        # Two signatures of one image may come at once; both must be in the fallback index afterwards.
+        # Two signatures of one image may come at once, here or by two workers; both must be in the index afterwards.
         self._turns = Gates(graph)
 
     def find(self, journey: Journey, digest: str) -> Found:
@@ -87,15 +92,23 @@ class Referrers:
     async def _write_fallback_index(self, journey: Journey, found: Found) -> None:
         """OCI distribution 1.1, "Pushing Manifests with Subject": without the API the pusher keeps the index."""
         tag = digest_tags(found.subject)[0]
-        async with self._turns[found.subject]:
-            present = self._fallback_index_there(journey, tag)
-            if present is None and found.index is not None:
-                wanted = found.index
-            else:
-                wanted = merge_index(present, self._index_entries(journey, found))
-            if present is None or wanted.digest != present.digest:
-                self._target.put_manifest(journey.target_repository, tag, wanted, check=journey.check_lease)
-                journey.wrote()
+        key = f"{journey.target_repository}:{tag}"
+        async with self._turns[key]:
+            await self._graph.until(partial(self._whereabouts.claim, key), self._target.check_cancelled)
+            try:
+                self._merge_fallback_index(journey, found, tag)
+            finally:
+                self._whereabouts.give_up(key)
+
+    def _merge_fallback_index(self, journey: Journey, found: Found, tag: str) -> None:
+        present = self._fallback_index_there(journey, tag)
+        if present is None and found.index is not None:
+            wanted = found.index
+        else:
+            wanted = merge_index(present, self._index_entries(journey, found))
+        if present is None or wanted.digest != present.digest:
+            self._target.put_manifest(journey.target_repository, tag, wanted, check=journey.check_lease)
+            journey.wrote()
 
     def _fallback_index_there(self, journey: Journey, tag: str) -> Manifest | None:
         try:

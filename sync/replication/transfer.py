@@ -64,7 +64,7 @@ class Transfer:
         self._with_referrers = with_referrers and target.keeps_parts
         self._overwrite = overwrite
         self._referrers = Referrers(
-            graph, source, target, overwrite=overwrite, bring=self._bring_manifest, consent=consent
+            graph, source, target, whereabouts, overwrite=overwrite, bring=self._bring_manifest, consent=consent
         )
         # No two write the same manifest into the same repository at once: registries answer wrongly while two do.
         self._children = Once(graph)

@@ -17,7 +17,10 @@ class Whereabouts(Protocol):
         """A repository of the target that was seen to keep the digest; "" when none is known."""
 
     def claim(self, digest: str) -> bool:
-        """Whether to move it now; False while somebody else does. Whoever claims keeps or gives up in the end."""
+        """Whether to move it now; False while somebody else does. Whoever claims keeps or gives up in the end.
+
+        Anything else that one at a time is to do in this target may be claimed by a name, and given up.
+        """
 
     def keeps(self, digest: str, repository: str) -> None:
         """The repository of the target has it now."""

@@ -1,11 +1,13 @@
 """Signatures, SBOMs and attestations travel with what they describe. docker-registry has no Referrers API."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from demo import artifacts
 from demo.artifacts import fallback_tag
+from sync.replication.whereabouts import Hints
 from tests.fakes.registry import Answer
 from tests.replication import support
 from tests.replication.support import push, replicate, sign
@@ -99,6 +101,44 @@ def test_signatures_of_both_sides_are_merged(source, target, namespace, judge):
     ours = sign(source, name, image)
     replicate(source, target, source_namespace=namespace)
     assert listed(judge, target, name, image) == {first.digest, second.digest, ours.digest}
+
+
+class _Busy(Hints):
+    """Another worker writes the index first: `write` is what it does when we have asked twice for our turn."""
+
+    def __init__(self, write: Callable[[], object]) -> None:
+        super().__init__()
+        self.log: list[str] = []
+        self._write = write
+
+    def claim(self, digest: str) -> bool:
+        if digest.startswith("sha256:"):
+            return True
+        self.log.append(f"asked {digest}")
+        if len(self.log) == 2:
+            self._write()
+        return len(self.log) > 2
+
+    def give_up(self, digest: str) -> None:
+        self.log.append(f"given up {digest}")
+
+
+def test_two_workers_write_the_index_of_one_image_in_turns(source, target, namespace, judge):
+    name = f"{namespace}/web"
+    image = push(source, name, "v1", support.some_image())
+    ours = sign(source, name, image)
+    subject = {"mediaType": image.media_type, "digest": image.digest, "size": len(image.body)}
+    theirs = support.other(empty_config=True, subject=subject)
+
+    def write() -> None:
+        push(target, name, "", theirs)
+        push(target, name, fallback_tag(image), artifacts.index([theirs]))
+
+    busy = _Busy(write)
+    replicate(source, target, source_namespace=namespace, hints=busy)
+    assert listed(judge, target, name, image) == {theirs.digest, ours.digest}
+    turn = f"{name}:{fallback_tag(image)}"
+    assert busy.log == [f"asked {turn}"] * 3 + [f"given up {turn}"]
 
 
 def test_a_rule_can_leave_signatures_where_they_are(source, target, namespace, judge):
