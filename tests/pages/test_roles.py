@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from http.cookies import SimpleCookie
 from typing import Any
 
 import pytest
@@ -156,10 +157,12 @@ def test_every_url_for_every_role(role, things, source):
     user = User.objects.create_user("somebody", is_superuser=role == PLATFORM, is_staff=role == PLATFORM)
     if role in set(Right):
         grants.grant(Right(role), user, source)
+    client.force_login(user)
+    signed_in = client.cookies.output(header="", sep=";")
     wrong = []
     for name, method, need in needs():
         for whose in ("own", "foreign"):
-            client.force_login(user)
+            client.cookies = SimpleCookie(signed_in)  # whatever became of it before, by signing out for one
             url = url_of(name, things, whose)
             # Without values: a form that is reached is refused as incomplete, a registry that is asked is away.
             status = status_of(client, method, url)
@@ -167,6 +170,8 @@ def test_every_url_for_every_role(role, things, source):
             if not (status in refusal if refusal else status not in REFUSED or (name, method) in NOTHING_TO_DO):
                 wrong.append(f"{method} {url} ({whose}): {status} instead of {refusal or 'an answer'}")
     assert wrong == []
+    client.cookies = SimpleCookie(signed_in)
+    assert client.get(reverse("preferences")).status_code == 200, "signed in to the end"
 
 
 def needs() -> Iterator[tuple[str, str, str]]:
