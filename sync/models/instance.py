@@ -85,6 +85,8 @@ class Instance(models.Model):
         default=False,
         help_text="Credentials and images travel unencrypted. Not needed for loopback addresses.",
     )
+    # Whether it, its proxy and where it leads may be in networks of one's own: by who entered its address.
+    private_addresses = models.BooleanField("may have private addresses", default=True, editable=False)
     connect_timeout = models.PositiveSmallIntegerField(
         default=10,
         validators=[MinValueValidator(1), MaxValueValidator(300)],

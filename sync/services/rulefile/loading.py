@@ -112,6 +112,7 @@ class _Loading:
             if secret is not None and not _holds(instance, key, secret):
                 details.append(f"{key}: changed")
         if self._counts(instance, details):
+            instance.private_addresses = True  # as whatever a platform administrator enters
             configure.save_instance(instance, password, api_key)
 
     def _load_rule(self, entry: Entry) -> None:
