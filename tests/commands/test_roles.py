@@ -72,6 +72,7 @@ USES = {
 OF_THE_MACHINE = {
     "rotate_credentials": "reads and writes every stored secret at once, whoever's it is",
     "createsuperuser": "makes the first administrator, before whom there is nobody",
+    "check": "looks at settings, database and queue as a whole",
     "changepassword": "lets in again who has lost the last password",
 }
 MISSING: Named = ("missing", 9001)
