@@ -147,6 +147,6 @@ def _spelled_out(name: str) -> str:
     """The address that a name is, however the resolver lets it be written (127.1, 2852039166); blank for others."""
     with suppress(ValueError):
         return str(ip_address(name.partition("%")[0]))
-    with suppress(OSError, UnicodeError):
+    with suppress(OSError, ValueError):
         return str(IPv4Address(socket.inet_aton(name)))
     return ""

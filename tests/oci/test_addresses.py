@@ -86,7 +86,9 @@ def test_names_that_need_no_looking_up(name):
     assert Policy().refusal_of_name(name) == addresses.CREDENTIALS
 
 
-@pytest.mark.parametrize("name", ["registry.example", "10.example", "10.0.0.1", "metadata.example", ""])
+@pytest.mark.parametrize(
+    "name", ["registry.example", "10.example", "10.0.0.1", "metadata.example", "", "münchen.example", "a\0b"]
+)
 def test_names_that_are_looked_up(name):
     assert Policy().refusal_of_name(name) == ""
 

@@ -128,3 +128,20 @@ def test_a_name_that_leads_inside_is_told_with_where_it_leads(monkeypatch):
     rows = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.1.2.3", 443))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: rows)
     assert "hook.example leads to 10.1.2.3, which is private." in post("https://hook.example/").reason
+
+
+@pytest.mark.parametrize("private", [True, False])
+@pytest.mark.parametrize("told", ["169.254.169.254", "fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"])
+def test_a_name_that_leads_to_the_clouds_secrets_is_never_told_anything(private, told, monkeypatch, settings):
+    settings.WEBHOOK_PRIVATE_ADDRESSES = private
+    rows = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (told, 443))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: rows)
+    outcome = post("https://hook.example/")
+    assert not outcome.again
+    assert f"hook.example leads to {told}, which is where clouds keep credentials" in outcome.reason
+    assert outcome.reason.endswith("Give the rule another address.")
+
+
+def test_their_names_are_refused_without_asking_anybody(monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("it was asked for"))
+    assert "never allowed" in post("https://metadata.google.internal/computeMetadata/v1/").reason

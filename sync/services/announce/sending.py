@@ -179,14 +179,14 @@ def _connect(host: str, port: int) -> socket.socket:
     try:
         opened = addresses.connect(host, port, CONNECT_SECONDS, Policy(private=settings.WEBHOOK_PRIVATE_ADDRESSES))
     except addresses.Refused as refused:
-        raise _Refused(f"{refused}. {_advice()}") from None
+        raise _Refused(f"{refused}. {_advice(refused.why)}") from None
     except (socket.gaierror, UnicodeError) as error:
         raise OSError(0, f"the name {host} is not known to the name server") from error
     opened.settimeout(READ_SECONDS)
     return opened
 
 
-def _advice() -> str:
-    if settings.WEBHOOK_PRIVATE_ADDRESSES:
+def _advice(why: str) -> str:
+    if why != addresses.PRIVATE:
         return "Give the rule another address."
     return "Give the rule a public address, or start the console with WEBHOOK_PRIVATE_ADDRESSES=true."
