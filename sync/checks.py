@@ -29,6 +29,8 @@ NETWORK_FILE_SYSTEMS = re.compile(
     "9p|afs|beegfs|ceph|cephfs|cifs|davfs|gfs2|glusterfs|gpfs|lustre|nfs4?|ocfs2|s3fs|smb[23]|smbfs|sshfs"
 )
 OLDEST_REDIS = (6, 2)
+# What a plain `manage.py check` looks at besides, as the first step after a backup was restored.
+SECRETS = "secrets"
 CLOCK_SECONDS = 5
 CONTROL_SECONDS = 60
 
@@ -118,7 +120,7 @@ def check_kind_of_database(**_: Any) -> list[CheckMessage]:
 @register(Tags.database, deploy=True)
 def check_database(**_: Any) -> list[CheckMessage]:
     try:
-        return _unapplied_migrations() or [*_unreadable_passwords(), *_database_clock()]
+        return _unapplied_migrations() or _database_clock()
     except DatabaseError as error:
         reason = str(error).strip().partition("\n")[0]
         return [
@@ -144,7 +146,16 @@ def _unapplied_migrations() -> list[CheckMessage]:
     ]
 
 
-def _unreadable_passwords() -> Iterator[CheckMessage]:
+@register(Tags.database, SECRETS, deploy=True)
+def check_stored_secrets(**_: Any) -> list[CheckMessage]:
+    """Also of a plain `manage.py check`; a database that cannot be used is told elsewhere."""
+    try:
+        return list(_unreadable_secrets())
+    except DatabaseError:
+        return []
+
+
+def _unreadable_secrets() -> Iterator[CheckMessage]:
     """Of instances, with the keys of their APIs, and the secrets of the webhooks of rules."""
     instances = Instance.objects.order_by("name").values_list("name", "encrypted_password", "encrypted_api_key")
     stored = [(name, token) for name, *tokens in instances for token in tokens]

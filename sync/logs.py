@@ -1,7 +1,7 @@
 """Lines of the log: which task and rule they are about, as text or as JSON, and never a secret in them."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,28 @@ def about(**ids: int | None) -> Iterator[None]:
         yield
     finally:
         _about.clear()
+
+
+@contextmanager
+def told_through(change: Callable[[str], str]) -> Iterator[None]:
+    """Meanwhile all that is logged, tracebacks included, goes through this before anybody reads it."""
+    before = [(handler, handler.formatter) for handler in logging.getLogger().handlers]
+    for handler, formatter in before:
+        handler.setFormatter(_Changed(formatter or logging.Formatter(), change))
+    try:
+        yield
+    finally:
+        for handler, formatter in before:
+            handler.setFormatter(formatter)
+
+
+class _Changed(logging.Formatter):
+    def __init__(self, inner: logging.Formatter, change: Callable[[str], str]) -> None:
+        super().__init__()
+        self._inner, self._change = inner, change
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._change(self._inner.format(record))
 
 
 class Complete(logging.Filter):

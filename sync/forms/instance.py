@@ -3,6 +3,7 @@
 import copy
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.conf import settings
@@ -12,7 +13,7 @@ from sync.forms.fields import MegabytesField
 from sync.forms.managing import MANAGING, Managing
 from sync.forms.shared import NAME_ERRORS, tell_range
 from sync.models import Instance
-from sync.services.announce.addresses import refusal_of_host
+from sync.oci.addresses import Policy
 from sync.services.grants import is_platform_administrator
 from sync.services.kinds import About, about_kinds
 
@@ -154,12 +155,22 @@ class InstanceForm(Managing):
             self.add_error("username", "A password is used only with a user name: enter one, or remove the password.")
 
     def _guard_address(self) -> None:
-        """Whoever administers one instance may not make the console look around in networks of its own."""
-        if is_platform_administrator(self._user) or settings.INSTANCE_PRIVATE_ADDRESSES:
+        """Whoever administers one instance may not make the console look around in networks of its own.
+
+        Told here by where the names lead now; when connections are opened, by where they lead then.
+        """
+        if is_platform_administrator(self._user):
+            self.instance.private_addresses = True
             return
-        for name in ("url", "proxy"):
+        changed = [name for name in ("url", "proxy", "api_address") if name in self.changed_data]
+        if not changed:
+            return
+        self.instance.private_addresses = False
+        policy = Policy(private=settings.INSTANCE_PRIVATE_ADDRESSES)
+        for name in changed:
             address = getattr(self.instance, name)
-            if address and name in self.changed_data and (why := refusal_of_host(address)):
+            host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
+            if host and (why := policy.refusal_of_host(host)):
                 self.add_error(name, f"This address {why}: a platform administrator has to enter it.")
 
     def _guard_expiry(self) -> None:

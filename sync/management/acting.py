@@ -86,13 +86,13 @@ def os_user() -> str:
         return f"uid {os.getuid()}"
 
 
-def as_os_user(handle: Callable[..., None]) -> Callable[..., None]:
+def as_os_user(handle: Callable[..., str | None]) -> Callable[..., str | None]:
     """What the command does is noted as done by the account in the system, and for whom."""
 
     @wraps(handle)
-    def noted(*args: Any, **options: Any) -> None:
+    def noted(*args: Any, **options: Any) -> str | None:
         as_user = options.get("as_user")
         with on_behalf_of(Caller(name=f"{os_user()} as {as_user}" if as_user else os_user())):
-            handle(*args, **options)
+            return handle(*args, **options)
 
     return noted

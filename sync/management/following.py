@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from sync import logs
 from sync.concealing import Conceal
 from sync.management.acting import Acting
 from sync.management.progress import progress_of
@@ -29,6 +30,13 @@ class FollowingCommand(BaseCommand):
     """Progress goes to standard error, results to standard output. conceal: what every line goes through."""
 
     conceal: Conceal = staticmethod(str)
+
+    @contextmanager
+    def concealed(self, acting: Acting) -> Iterator[None]:
+        """Also what is logged here: whoever reads the screen sees no host that they may not see."""
+        self.conceal = acting.concealing()
+        with logs.told_through(self.conceal):
+            yield
 
     def tell(self, line: str) -> None:
         self.stdout.write(self.conceal(line))
@@ -60,7 +68,10 @@ class FollowingCommand(BaseCommand):
 
     def synchronize(self, start: Callable[[], Sequence[Opened]], options: dict[str, Any], acting: Acting) -> int:
         """Opens tasks by `start`, does with them what the options say, and returns the exit status."""
-        self.conceal = acting.concealing()
+        with self.concealed(acting):
+            return self._synchronize(start, options)
+
+    def _synchronize(self, start: Callable[[], Sequence[Opened]], options: dict[str, Any]) -> int:
         deadline = monotonic() + options["timeout"]
         opened = start()
         tasks = [one.task for one in opened]

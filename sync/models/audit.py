@@ -10,14 +10,18 @@ from auditlog.models import AbstractLogEntry
 from django.db import models
 
 SYSTEM = "system"
+# As many as a user name may have: of two names together the end is cut off.
+ACTOR_CHARACTERS = 150
 
 
 @dataclass(frozen=True)
 class Caller:
-    """On whose behalf this thread works. user: of a request, looked at only when something is written."""
+    """On whose behalf this thread works. user: of a request, looked at only when something is written; by: what they
+    had do it for them."""
 
     name: str = SYSTEM
     user: Any = None
+    by: str = ""
     address: str | None = None
 
 
@@ -72,7 +76,7 @@ class AuditEntry(AbstractLogEntry):  # type: ignore[misc]
 
     id = models.BigAutoField(primary_key=True)
     verb = models.CharField(max_length=20, choices=Verb)
-    actor_name = models.CharField("actor", max_length=150)
+    actor_name = models.CharField("actor", max_length=ACTOR_CHARACTERS)
     instance = models.BigIntegerField(null=True, help_text="The instance that it is about, or the source of its rule.")
     detail = models.TextField(blank=True)
 
@@ -94,7 +98,8 @@ class AuditEntry(AbstractLogEntry):  # type: ignore[misc]
         self.verb = self.verb or _OF_ACTIONS[self.action]
         self.remote_addr = caller.address
         if caller.user is not None and caller.user.is_authenticated:
-            self.actor_id, self.actor_name = caller.user.pk, caller.user.get_username()
-        self.actor_name = self.actor_name or caller.name
+            by = f" by {caller.by}" if caller.by else ""
+            self.actor_id, self.actor_name = caller.user.pk, f"{caller.user.get_username()}{by}"
+        self.actor_name = (self.actor_name or caller.name)[:ACTOR_CHARACTERS]
         if self.instance is None and self.additional_data:
             self.instance = self.additional_data.get("instance")

@@ -6,7 +6,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.utils import timezone
 
-from sync.credentials import decrypt, encrypt
+from sync.credentials import CredentialKeyMissing, decrypt, encrypt
 from sync.oci.reference import InvalidReference, is_loopback, normalize_address
 
 NAME_HELP = "Lower-case letters, digits, “-”, “.” and “_”; the first character is a letter or a digit."
@@ -85,6 +85,8 @@ class Instance(models.Model):
         default=False,
         help_text="Credentials and images travel unencrypted. Not needed for loopback addresses.",
     )
+    # Whether it, its proxy and where it leads may be in networks of one's own: by who entered its address.
+    private_addresses = models.BooleanField("may have private addresses", default=True, editable=False)
     connect_timeout = models.PositiveSmallIntegerField(
         default=10,
         validators=[MinValueValidator(1), MaxValueValidator(300)],
@@ -223,6 +225,16 @@ class Instance(models.Model):
     @password.setter
     def password(self, secret: str) -> None:
         self.encrypted_password = encrypt(secret)
+
+    @property
+    def credential_fault(self) -> str:
+        """Why nothing can be asked with what is stored, and what to do; blank where it can be decrypted."""
+        try:
+            decrypt(self.encrypted_password)
+            decrypt(self.encrypted_api_key)
+        except CredentialKeyMissing as missing:
+            return str(missing)
+        return ""
 
     @property
     def api_key(self) -> str:

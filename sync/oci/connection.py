@@ -15,9 +15,15 @@ from weakref import WeakSet
 
 from urllib3.util.ssltransport import SSLTransport
 
-from sync.oci.errors import OciError, ProtocolViolation, RedirectRefused, Unreachable, UntrustedCertificate
+from sync.oci import addresses
+from sync.oci.addresses import Policy
+from sync.oci.errors import OciError, ProtocolViolation, Unreachable, UntrustedCertificate
 from sync.oci.http1 import BrokenHttp, Socket, Wire, request_head, tcp_nodelay
-from sync.oci.reference import DEFAULT_PORTS, is_link_local, is_loopback_host
+from sync.oci.reference import DEFAULT_PORTS
+
+PRIVATE_HINT = (
+    "Private addresses need a platform administrator, who saves this instance, or INSTANCE_PRIVATE_ADDRESSES=true."
+)
 
 
 class LiveSockets:
@@ -63,15 +69,16 @@ class LiveTlsSocket(ssl.SSLSocket):
 
 @dataclass(frozen=True)
 class Proxy:
-    """An HTTP proxy; `authorization` is the value of Proxy-Authorization, "" for none."""
+    """An HTTP proxy; `authorization` is the value of Proxy-Authorization, "" for none; no `policy`: any address."""
 
     scheme: str
     host: str
     port: int
     authorization: str = ""
+    policy: Policy | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Proxy | None:
+    def parse(cls, text: str, policy: Policy | None) -> Proxy | None:
         """None for no text. Raises ProtocolViolation for what is no address of a proxy."""
         if not text:
             return None
@@ -83,19 +90,25 @@ class Proxy:
             raise ProtocolViolation("the address of the proxy cannot be used", hint=hint) from problem
         user = unquote(parts.netloc.rpartition("@")[0])
         authorization = f"Basic {b64encode(user.encode()).decode()}" if user else ""
-        return cls(parts.scheme, parts.hostname or "", port, authorization)
+        return cls(parts.scheme, parts.hostname or "", port, authorization, policy)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a host is reached: which of its addresses may be, what is raised where none may, and by which proxy."""
+
+    policy: Policy
+    refusing: type[OciError]
+    proxy: Proxy | None = None
 
 
 class Opener:
-    """Opens connections for one registry, whose host is `home`, and to where it leads. Times in seconds.
+    """Opens connections for one registry, and to where it leads. Times in seconds.
 
     Raises UntrustedCertificate for PEM text that is none.
     """
 
-    def __init__(
-        self, home: str, connect_timeout: float, read_timeout: float, ca_certificate: str, live: LiveSockets
-    ) -> None:
-        self._home = home
+    def __init__(self, connect_timeout: float, read_timeout: float, ca_certificate: str, live: LiveSockets) -> None:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._live = live
@@ -103,42 +116,35 @@ class Opener:
         self._context: ssl.SSLContext | None = None
         self._lock = threading.Lock()
 
-    def open(self, scheme: str, host: str, port: int, proxy: Proxy | None) -> Wire:
-        """Raises Unreachable, UntrustedCertificate, RedirectRefused for a host that leads into this machine."""
+    def open(self, scheme: str, host: str, port: int, way: Way) -> Wire:
+        """Raises Unreachable, UntrustedCertificate, and what `way` says for a host that may not be reached."""
         if scheme == "https":
             self._tls_context()
-        if proxy is None:
-            opened = self._connect(host, port)
-            self._check_peer(host, opened)
-        else:
-            opened = self._connect_to_proxy(proxy)
-            if scheme == "https":
-                self._connect_through(proxy, opened, host, port)
+        try:
+            if way.proxy is None:
+                opened: Any = self._connect(host, port, way.policy)
+            elif why := way.policy.refusal_behind_proxy(host):
+                raise addresses.Refused(host, host, why)
+            else:
+                opened = self._connect_to_proxy(way.proxy)
+        except addresses.Refused as refused:
+            raise not_allowed(refused, way.refusing) from refused
+        if way.proxy is not None and scheme == "https":
+            self._connect_through(way.proxy, opened, host, port)
         return Wire(self._secured(opened, host) if scheme == "https" else opened, self._read_timeout)
 
-    def _connect(self, host: str, port: int) -> socket.socket:
+    def _connect(self, host: str, port: int, policy: Policy | None) -> socket.socket:
         try:
-            opened = socket.create_connection((host, port), self._connect_timeout)
+            opened = addresses.connect(host, port, self._connect_timeout, policy)
         except (OSError, UnicodeError) as problem:
             raise _not_connected(problem) from problem
         tcp_nodelay(opened)
         self._live.add(opened)
         return opened
 
-    def _check_peer(self, host: str, opened: socket.socket) -> None:
-        """Refuse what Transport.check_hop cannot see in a name; the registry's own may lead to this machine (P-35)."""
-        try:
-            address = opened.getpeername()[0]
-        except OSError as problem:
-            raise _not_connected(problem) from problem
-        foreign = host != self._home and not is_loopback_host(self._home)
-        if is_link_local(address) or (foreign and is_loopback_host(address)):
-            opened.close()
-            raise RedirectRefused("the host name leads to a link-local or loopback address")
-
     def _connect_to_proxy(self, proxy: Proxy) -> Any:
         try:
-            opened = self._connect(proxy.host, proxy.port)
+            opened = self._connect(proxy.host, proxy.port, proxy.policy)
             return self._secured(opened, proxy.host) if proxy.scheme == "https" else opened
         except Unreachable as problem:
             raise _proxy_refuses(problem.problem) from problem
@@ -188,6 +194,10 @@ def _tls_context(ca_certificate: str, live: LiveSockets) -> ssl.SSLContext:
             hint = "Paste it as PEM text, from BEGIN CERTIFICATE to END CERTIFICATE."
             raise UntrustedCertificate("the CA certificate of this instance cannot be read", hint=hint) from problem
     return context
+
+
+def not_allowed(refused: addresses.Refused, refusing: type[OciError]) -> OciError:
+    return refusing(str(refused), hint=PRIVATE_HINT if refused.why == addresses.PRIVATE else "")
 
 
 def _not_connected(problem: Exception) -> Unreachable:

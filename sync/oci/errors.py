@@ -4,6 +4,7 @@ OciError
 +-- Unreachable            DNS, refused, reset, time-out, proxy (retryable)
 |   +-- UntrustedCertificate   the certificate does not verify
 +-- PlainHttpRefused       http:// to another machine without permission
++-- AddressRefused         its own address is none that may be spoken to
 +-- RedirectRefused        the registry sends us where we do not go
 +-- RegistryAnswer         an HTTP status that means failure
 |   +-- Unauthorized       401
@@ -150,6 +151,10 @@ class UntrustedCertificate(Unreachable):
 
 class PlainHttpRefused(OciError):
     hint = "Use https://, or allow plain HTTP for this instance if its network can be trusted."
+
+
+class AddressRefused(OciError):
+    hint = "Give this instance another address."
 
 
 class RedirectRefused(OciError):

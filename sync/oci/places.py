@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import quote, urljoin, urlsplit
 
-from sync.oci.connection import LiveSockets, Opener, Proxy
-from sync.oci.errors import PlainHttpRefused, ProtocolViolation, readable
+from sync.oci.addresses import Policy
+from sync.oci.connection import LiveSockets, Opener, Proxy, Way
+from sync.oci.errors import AddressRefused, PlainHttpRefused, ProtocolViolation, RedirectRefused, readable
 from sync.oci.guest import CONNECTIONS_PER_PROCESS, Limits, OwnRoom
 from sync.oci.pool import Pool
-from sync.oci.reference import DEFAULT_PORTS, is_loopback
+from sync.oci.reference import DEFAULT_PORTS, is_loopback, is_loopback_host
 
 PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 ABSOLUTE = re.compile(r"https?://[!-~]+")
@@ -34,6 +35,13 @@ class Endpoint:
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
     max_connections: int = CONNECTIONS_PER_PROCESS
+    # Whether it, and where it leads, may have addresses in networks of one's own.
+    private_addresses: bool = True
+
+    def policy_towards(self, host: str) -> Policy:
+        """Where requests to this host may go: nobody leads us into this machine but who is there already (P-35)."""
+        home = urlsplit(self.url).hostname or ""
+        return Policy(private=self.private_addresses, loopback=host == home or is_loopback_host(home))
 
     @property
     def label(self) -> str:
@@ -85,9 +93,7 @@ class Places:
         self._home = f"{parts.scheme}://{parts.netloc}"
         self._places: dict[str, Place] = {}
         self._lock = threading.Lock()
-        self._opener = Opener(
-            parts.hostname or "", endpoint.connect_timeout, endpoint.read_timeout, endpoint.ca_certificate, live
-        )
+        self._opener = Opener(endpoint.connect_timeout, endpoint.read_timeout, endpoint.ca_certificate, live)
 
     @property
     def home(self) -> Place | None:
@@ -130,9 +136,11 @@ class Places:
         self.check_plain_http(base)
         parts = urlsplit(base)
         host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
-        proxy = Proxy.parse(self._proxy_for(base))
+        proxy = self._proxy_for(base)
         ours = self._limits.room if origin(base) == origin(self._endpoint.url) else None
-        opening = partial(self._opener.open, parts.scheme, host, port, proxy)
+        refusing = RedirectRefused if host != urlsplit(self._endpoint.url).hostname else AddressRefused
+        way = Way(self._endpoint.policy_towards(host), refusing, proxy)
+        opening = partial(self._opener.open, parts.scheme, host, port, way)
         pool = Pool(opening, ours or OwnRoom(self._endpoint.max_connections), self._check_cancelled)
         name = parts.netloc.rpartition("@")[2]
         headers, prefix = [("Host", name)], ""
@@ -143,10 +151,14 @@ class Places:
         with self._lock:
             return self._places.setdefault(base, place)
 
-    def _proxy_for(self, url: str) -> str:
-        """The proxy for a URL: the endpoint's own, else that of HTTPS_PROXY, HTTP_PROXY and NO_PROXY."""
-        if self._endpoint.proxy or is_loopback(url):
-            return self._endpoint.proxy
+    def _proxy_for(self, url: str) -> Proxy | None:
+        """The proxy for a URL: the endpoint's own, else that of HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+
+        The latter is chosen by whoever runs the console: its address is not judged.
+        """
+        own = self._endpoint.proxy
+        if own or is_loopback(url):
+            return Proxy.parse(own, Policy(private=self._endpoint.private_addresses))
         parts = urlsplit(url)
         proxy = urllib.request.getproxies().get(parts.scheme, "")
-        return "" if proxy and urllib.request.proxy_bypass(parts.netloc) else proxy
+        return None if proxy and urllib.request.proxy_bypass(parts.netloc) else Proxy.parse(proxy, None)

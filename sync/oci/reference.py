@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from sync.oci.addresses import Policy
+
 if TYPE_CHECKING:
     from hashlib import _Hash
 
@@ -152,7 +154,8 @@ def normalize_address(text: str, *, with_path: bool = False) -> str:
     """The URL of the registry that a person typed: `Registry.Example:443/` becomes `https://registry.example`.
 
     A typed scheme is kept; without one it is https, on loopback http. with_path: a path may follow, for what is not
-    the OCI API. Raises InvalidReference for credentials, other paths, queries, other schemes and link-local hosts.
+    the OCI API. Raises InvalidReference for credentials, other paths, queries, other schemes and for hosts that are
+    never spoken to.
     """
     typed = text.strip()
     has_scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", typed) is not None
@@ -165,8 +168,8 @@ def normalize_address(text: str, *, with_path: bool = False) -> str:
             "Only the host belongs into a registry's address: leave out everything after it. "
             "A chart repository is a kind of its own, and may have a path."
         )
-    if is_link_local(parts.hostname or ""):
-        raise InvalidReference(f"{_shown(parts.hostname or '')} is a link-local address, which no registry has.")
+    if why := Policy().refusal_of_name(parts.hostname or ""):
+        raise InvalidReference(f"{_shown(parts.hostname or '')} {why}.")
     if not has_scheme and is_loopback(parts.geturl()):
         parts = parts._replace(scheme="http")
     host = _authority(parts)
@@ -209,12 +212,6 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
-
-
-def is_link_local(host: str) -> bool:
-    """Whether `host` (without brackets) is an address in 169.254.0.0/16 or fe80::/10, where clouds keep secrets."""
-    address = _ip_address(host)
-    return address is not None and address.is_link_local
 
 
 def is_loopback(url: str) -> bool:

@@ -23,7 +23,7 @@ from sync.oci.guest import NO_LIMITS, PACED_BLOCK, Limits
 from sync.oci.http1 import LeftBeforeAnswering, Wire, body_of, request_head
 from sync.oci.places import Endpoint, Place, Places, host_of, origin, resolve
 from sync.oci.pool import POLL_INTERVAL, Pool
-from sync.oci.reference import DEFAULT_PORTS, is_link_local, is_loopback
+from sync.oci.reference import DEFAULT_PORTS, is_loopback
 from sync.oci.response import BODY_LIMIT, Response
 
 log = logging.getLogger(__name__)
@@ -127,8 +127,9 @@ class Transport:
         """Refuse a URL, named by the registry, that must not be followed from here (P-02, P-20, P-35).
 
         Raises RedirectRefused for https to http, unless plain HTTP is allowed and no credential goes along; for
-        link-local hosts; and for loopback unless the registry is there too. PlainHttpRefused for plain HTTP that is not
-        allowed.
+        hosts that are never spoken to, or are private where the registry may not be; and for loopback unless the
+        registry is there too. PlainHttpRefused for plain HTTP that is not allowed. Names are judged once their address
+        is known: by Opener.
         """
         home = self.endpoint.url
         parts = urlsplit(url)
@@ -137,8 +138,10 @@ class Transport:
         may_be_plain = self.endpoint.allow_plain_http and not with_credential
         if parts.scheme == "http" and home.startswith("https:") and not may_be_plain:
             raise self._refused(url, "from https to plain http")
-        if is_link_local(parts.hostname) or (is_loopback(url) and not is_loopback(home)):
-            raise self._refused(url, "to an address inside this machine or its cloud")
+        if is_loopback(url) and not is_loopback(home):
+            raise self._refused(url, "to an address inside this machine")
+        if why := self.endpoint.policy_towards(parts.hostname).refusal_of_name(parts.hostname):
+            raise self._refused(url, f"to an address that {why}")
         self._places.check_plain_http(url)
 
     def courtesy(self) -> Transport:

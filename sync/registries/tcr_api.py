@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
+from sync.oci import addresses
+from sync.oci.addresses import Policy
 from sync.oci.client import Client
-from sync.oci.errors import OciError, PlainHttpRefused, ProtocolViolation, Unauthorized
+from sync.oci.connection import not_allowed
+from sync.oci.errors import AddressRefused, OciError, PlainHttpRefused, ProtocolViolation, Unauthorized
 from sync.oci.pool import POLL_INTERVAL
 from sync.oci.reference import InvalidReference, is_loopback, normalize_address
 from sync.oci.transport import always
@@ -87,6 +91,8 @@ class ManagementApi:
             refusal = response.get("Error")
             code, message = (refusal["Code"], refusal["Message"]) if refusal else ("", "")
         except TencentCloudSDKException as refused:
+            if isinstance(refused.__context__, addresses.Refused):
+                raise not_allowed(refused.__context__, AddressRefused) from None
             code, message = str(refused.get_code()), _text(refused.get_message())
         except RequestException:
             raise ApiUnreachable("the answer of the TCR API broke off") from None
@@ -109,6 +115,8 @@ class ManagementApi:
         from tencentcloud.common.profile.http_profile import HttpProfile
         from tencentcloud.tcr.v20190924.tcr_client import TcrClient
 
+        from sync.registries.guarded import Guarded
+
         wanted, endpoint = self._management, self._client.endpoint
         _check(wanted)
         scheme, host = _place(wanted.address or ADDRESS)
@@ -121,7 +129,13 @@ class ManagementApi:
         profile = ClientProfile(httpProfile=http, language="en-US")
         sdk = TcrClient(Credential(wanted.key_id, wanted.key), wanted.region, profile)
         # A ~/.netrc would replace the signature. Proxies of the environment are found by the SDK itself.
-        sdk.request.conn._session.trust_env = False
+        session = sdk.request.conn._session
+        session.trust_env = False
+        policy = Policy(private=endpoint.private_addresses)
+        if sdk.request.conn.proxy and (why := policy.refusal_behind_proxy(urlsplit(f"//{host}").hostname or "")):
+            raise not_allowed(addresses.Refused(host, host, why), AddressRefused)
+        for prefix in ("http://", "https://"):
+            session.mount(prefix, Guarded(policy, guard_proxies=bool(endpoint.proxy)))
         return sdk
 
     def _without_key(self, message: str) -> str:

@@ -38,6 +38,7 @@ def endpoint_of(instance: Instance) -> Endpoint:
         allow_plain_http=instance.allow_plain_http,
         connect_timeout=instance.connect_timeout,
         read_timeout=instance.read_timeout,
+        private_addresses=instance.private_addresses or settings.INSTANCE_PRIVATE_ADDRESSES,
     )
 
 

@@ -1,13 +1,18 @@
-"""Old tasks and audit entries go, in pieces so small that nobody waits for them."""
+"""Old tasks and audit entries go, in pieces so small that nobody waits for them; so do sessions and wrong passwords
+that are of no more use."""
 
 from datetime import timedelta
+from typing import Any
 
+from axes.models import AccessAttempt
 from django.conf import settings
+from django.contrib.admin.models import LogEntry as AdminEntry
+from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.db.models import Model, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
-from sync.models import OPEN, LogLine, SyncTask, TaskRepository, TaskResource
+from sync.models import OPEN, LogLine, Removal, SyncTask, TaskRepository, TaskResource
 from sync.services import audit
 
 KEPT_PER_RULE = 20
@@ -20,7 +25,7 @@ def prune() -> int:
     """Deletes a piece of what is oldest; how many rows."""
     if cache.get(PAUSE):
         return 0
-    gone = _prune_tasks() + audit.prune()
+    gone = _prune_tasks() + audit.prune() + _prune_admin_log() + _prune_sessions() + _prune_attempts()
     if not gone:
         cache.set(PAUSE, True, PAUSE_SECONDS)
     return gone
@@ -39,15 +44,41 @@ def _prune_tasks() -> int:
     parts: tuple[QuerySet[Model], ...] = (
         LogLine.objects.filter(task=task),
         TaskResource.objects.filter(repository__task=task),
+        Removal.objects.filter(task=task),
         TaskRepository.objects.filter(task=task),
     )
     for rows in parts:
-        found = list(rows.order_by("pk").values_list("pk", flat=True)[:ROWS_AT_ONCE])
-        if found:
-            rows.model._default_manager.filter(pk__in=found).delete()
-            return len(found)
+        if gone := _delete(rows.order_by("pk")):
+            return gone
     task.delete()
     return 1
+
+
+def _prune_admin_log() -> int:
+    """What the admin site notes by itself, beside the audit."""
+    if not settings.AUDIT_DAYS:
+        return 0
+    before = timezone.now() - timedelta(days=settings.AUDIT_DAYS)
+    return _delete(AdminEntry.objects.filter(action_time__lt=before).order_by("pk"))
+
+
+def _prune_sessions() -> int:
+    """Those that have ended by themselves; who signs out deletes theirs at once."""
+    return _delete(Session.objects.filter(expire_date__lt=timezone.now()).order_by("expire_date"))
+
+
+def _prune_attempts() -> int:
+    """Wrong passwords: the count begins anew after the time that it locks somebody out for."""
+    before = timezone.now() - settings.AXES_COOLOFF_TIME
+    return _delete(AccessAttempt.objects.filter(attempt_time__lt=before).order_by("pk"))
+
+
+def _delete(rows: QuerySet[Any]) -> int:
+    """The first of them, by their keys, so that no lock is held for longer than these take."""
+    found = list(rows.values_list("pk", flat=True)[:ROWS_AT_ONCE])
+    if found:
+        rows.model._default_manager.filter(pk__in=found).delete()
+    return len(found)
 
 
 def _old() -> QuerySet[SyncTask]:

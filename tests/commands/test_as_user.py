@@ -1,6 +1,8 @@
 """--as-user NAME: a command with the rights of a user, for accounts that several people share."""
 
 import json
+import logging
+from contextlib import contextmanager
 from io import StringIO
 
 import pytest
@@ -10,6 +12,7 @@ from django.core.management import CommandError, call_command
 from sync.models import Status, SyncTask
 from sync.services import grants
 from sync.services.grants import Right
+from tests.fakes.registry import Answer, FakeRegistry
 from tests.replication.support import push, some_image
 from tests.services.support import make_instance, make_rule, open_here, run
 
@@ -95,6 +98,36 @@ def test_the_host_of_a_target_that_is_not_seen_is_not_told(rule, ann, namespace,
     code, out, err = call("bulk_sync", "--foreground", "--rule", "everything")
     assert code == 1 and "the connection was refused" in out
     assert "127.0.0.1:1/" not in out + err and "frankfurt" in out
+
+
+@pytest.mark.parametrize("words", [["--foreground"], ["--dry-run"]])
+def test_nor_is_it_told_by_what_is_logged(words, rule, ann, namespace, source, quick_backoff):
+    """On the screen of who runs it in the foreground stands what a worker's log would have."""
+    push(source, f"{namespace}/web", "v1", some_image())
+    with FakeRegistry() as target:
+        for method in ("GET", "HEAD", "POST"):
+            target.script(method, "/v2/", Answer(503))
+        rule.target.url = target.url.replace("127.0.0.1", "localhost")
+        rule.target.save()
+        grants.grant(Right.OPERATE, ann, rule.source)
+        grants.grant(Right.RECEIVE, ann, rule.target)
+        handler = logging.getLogger().handlers[0]
+        with redirected(handler) as told:
+            call("bulk_sync", *words, "--rule", "everything")
+            assert "answered 503; attempt 1" in told.getvalue() and "frankfurt" in told.getvalue()
+            assert "localhost" not in told.getvalue()
+            logging.getLogger("sync").warning("localhost:%s is told again", target.port)
+            assert f"localhost:{target.port} is told again" in told.getvalue()
+
+
+@contextmanager
+def redirected(handler):
+    told = StringIO()
+    before = handler.setStream(told)
+    try:
+        yield told
+    finally:
+        handler.setStream(before)
 
 
 @pytest.mark.parametrize("user", ["nobody", "gone"])

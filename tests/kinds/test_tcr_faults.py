@@ -2,13 +2,16 @@
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from sync.oci.addresses import Policy
 from sync.oci.errors import (
+    AddressRefused,
     Cancelled,
     Denied,
     NotFound,
@@ -279,3 +282,33 @@ def test_no_answer_may_be_the_network_access_control(stage):
     with pytest.raises(Unreachable) as caught:
         silent.client.ping()
     assert "network access control" in caught.value.hint
+
+
+# addresses
+
+
+@pytest.mark.parametrize("told", ["169.254.0.23", "fd00:ec2::254"])
+def test_a_name_of_the_api_that_leads_to_the_clouds_secrets_is_refused(told, stage, monkeypatch):
+    real, asked = socket.getaddrinfo, len(stage.fake.management.requests)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **options: real(told, *rest, **options))
+    error = error_of(stage, management={"address": "https://tcr.example"})
+    assert isinstance(error, AddressRefused) and not error.retryable
+    assert f"tcr.example leads to {told}, which is where clouds keep credentials" in str(error)
+    assert len(stage.fake.management.requests) == asked
+
+
+def test_the_api_is_at_no_private_address_where_the_instance_may_not_be(stage):
+    error = error_of(stage, endpoint={"private_addresses": False})
+    assert isinstance(error, AddressRefused)
+    assert "127.0.0.1 is private" in str(error) and "INSTANCE_PRIVATE_ADDRESSES" in error.hint
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_proxy_to_the_api_is_judged_where_it_is_the_instances_own(own, stage, monkeypatch):
+    monkeypatch.setattr(Policy, "refusal_of_host", lambda *_: "")
+    proxy = "http://127.0.0.1:1"
+    if not own:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+    endpoint = {"private_addresses": False, "proxy": proxy if own else ""}
+    error = error_of(stage, management={"address": "https://tcr.example"}, endpoint=endpoint, attempts=1)
+    assert isinstance(error, AddressRefused if own else ApiUnreachable)

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.db import Error
 from django.utils import timezone
 
-from sync.models import ApiToken, Instance, SyncRule, SyncTask, Trigger
+from sync.models import ApiToken, AuditEntry, Instance, SyncRule, SyncTask, Trigger
 from sync.services import grants, tokens
 from sync.services.grants import Right
 from tests.fakes.lists import HELD
@@ -242,3 +242,10 @@ def test_where_it_is(pipeline, rule, ann):
 def test_what_is_no_reference_is_refused(ref, pipeline):
     answer = pipeline.get("where", ref=ref)
     assert error_of(answer, 422) and answer.json()["field"] == "ref"
+
+
+def test_the_audit_tells_whose_token_it_was_and_from_where(pipeline, ann):
+    (told,) = pipeline.post("sync", {"rule": "web"}).json()["tasks"]
+    entry = AuditEntry.objects.latest("pk")
+    assert (entry.actor_name, entry.actor, entry.remote_addr) == ("ann by token ci", ann, "127.0.0.1")
+    assert (entry.verb, entry.object_repr) == ("synced", f"task {told['id']}")

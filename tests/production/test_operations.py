@@ -115,12 +115,3 @@ def test_a_backup_of_sqlite_is_restored_as_the_page_says(tmp_path):
     with sqlite3.connect(backup / "db.sqlite3") as restored:
         assert restored.execute("SELECT word FROM kept").fetchall() == [("here",)]
     restored.close()
-
-
-def test_the_commands_for_postgresql_are_those_that_are_tried():
-    tried = (Path(__file__).parent / "test_processes.py").read_text()
-    (block,) = [one for one in blocks("Backup and restore") if one.startswith("pg_dump")]
-    for line in block.splitlines():
-        program, *words = line.split()
-        assert f'run("{program}"' in tried
-        assert all(word in tried for word in words if word.startswith("--") and word != "--owner")

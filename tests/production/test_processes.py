@@ -2,9 +2,7 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Event, Thread
 
 import psycopg
@@ -158,25 +156,3 @@ def test_logs_are_json_and_hold_no_secret(stand):
         assert "Traceback" not in text, text
         if name.startswith("worker"):
             assert all(json.loads(line) for line in text.splitlines())
-
-
-def test_a_backup_is_restored_with_its_keys(stand, registries, tmp_path):
-    """The commands of docs/operations.md."""
-    programs, url = parts.require("postgresql"), stand.cluster.url
-    env = {"PGPASSWORD": stand.cluster.password, "PATH": os.environ["PATH"]}
-    where = ["--host", stand.cluster.address, "--port", str(stand.cluster.port), "--username", "console"]
-
-    def run(program: str, *words: str) -> None:
-        done = subprocess.run([str(programs / program), *where, *words], env=env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-
-    set_password = "i = Instance.objects.get(name='target'); i.username = 'robot'; i.password = 'kept'; i.save()"
-    assert stand.manage("shell", "--command", set_password).returncode == 0
-    run("pg_dump", "--format=custom", "--file", str(tmp_path / "console.dump"), "postgres")
-    run("createdb", "restored")
-    run("pg_restore", "--exit-on-error", "--no-owner", "--dbname", "restored", str(tmp_path / "console.dump"))
-    database = Path(tmp_path / "database_url")
-    database.write_text(url.rpartition("/")[0] + "/restored")
-    look = "print(Instance.objects.get(name='target').password, SyncTask.objects.filter(status='succeeded').count())"
-    done = stand.manage("shell", "--verbosity", "0", "--command", look, DATABASE_URL_FILE=str(database))
-    assert done.stdout.split() == ["kept", "2"], done.stderr

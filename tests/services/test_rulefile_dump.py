@@ -31,6 +31,8 @@ NOT_IN_THE_FILE = {
         "down_since",
         "down_reason",
         "next_try_at",
+        # By who enters the address: a file is the platform's.
+        "private_addresses",
         # The secret stays: another console has one of its own.
         "hook_secret_hash",
         "hook_secret_set_at",

@@ -68,7 +68,8 @@ class Command(FollowingCommand):
         acting = acting_of(options)
         orders = self._choose(acting, options)
         if options["dry_run"]:
-            code = self._preview(orders, acting, options["json"])
+            with self.concealed(acting):
+                code = self._preview(orders, acting, options["json"])
         else:
             start = partial(bulk.start, orders, acting.name, quick=options["quick"], enqueue=not options["foreground"])
             code = self.synchronize(start, options, acting)
@@ -93,7 +94,7 @@ class Command(FollowingCommand):
     def _preview(self, orders: Sequence[bulk.Order], acting: Acting, as_json: bool) -> int:
         """A rule of which a side is away is told among the others."""
         plans, failed = [], False
-        seen, self.conceal = set(acting.instances()), acting.concealing()
+        seen = set(acting.instances())
         for order in orders:
             try:
                 planned = list(preview.plan(order.rule, order.selection))

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from sync.management.acting import as_os_user
+from sync.management.acting import acting_of, add_acting, as_os_user
 from sync.services.rulefile import Report, RuleFileError, load_rules
 
 EPILOG = """exit status: 0 loaded; 1 the file was refused; 2 it cannot be read. With --diff: 0 nothing would change;
@@ -27,12 +27,15 @@ class Command(BaseCommand):
             "--prune", action="store_true", help="also delete the rules and instances that are not in the file"
         )
 
+        add_acting(parser)
+
     @as_os_user
     def handle(self, *args: Any, **options: Any) -> None:
         path: Path = options["file"]
+        acting = acting_of(options)
         try:
             text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-            report = load_rules(text, prune=options["prune"], dry_run=options["diff"])
+            report = load_rules(text, prune=options["prune"], dry_run=options["diff"], user=acting.user)
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"{path} cannot be read: {error}", returncode=2) from None
         except RuleFileError as error:

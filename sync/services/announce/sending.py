@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from sync.models.webhook import shown_place
+from sync.oci import addresses
+from sync.oci.addresses import Policy
 from sync.oci.reference import DEFAULT_PORTS
-from sync.services.announce.addresses import refusal
 
 CONNECT_SECONDS, READ_SECONDS, ALL_SECONDS = 5.0, 10.0, 15.0
 # So much of an answer is read, so that the other side can end in good order.
@@ -176,37 +177,16 @@ def _retry_after(text: str) -> float:
 def _connect(host: str, port: int) -> socket.socket:
     """To the first address of the host that may be told something and answers."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+        opened = addresses.connect(host, port, CONNECT_SECONDS, Policy(private=settings.WEBHOOK_PRIVATE_ADDRESSES))
+    except addresses.Refused as refused:
+        raise _Refused(f"{refused}. {_advice(refused.why)}") from None
+    except (socket.gaierror, UnicodeError) as error:
         raise OSError(0, f"the name {host} is not known to the name server") from error
-    refused, problem = "", None
-    for family, kind, protocol, _, target in found:
-        address = str(target[0])
-        if why := refusal(address, private=settings.WEBHOOK_PRIVATE_ADDRESSES):
-            refused = f"{host} {why if host == address else f'leads to {address}, which {why}'}. {_advice()}"
-            continue
-        try:
-            return _open(family, kind, protocol, target)
-        except OSError as error:
-            problem = error
-    if problem:
-        raise problem
-    raise _Refused(refused)
-
-
-def _open(family: int, kind: int, protocol: int, target: object) -> socket.socket:
-    opened = socket.socket(family, kind, protocol)
-    try:
-        opened.settimeout(CONNECT_SECONDS)
-        opened.connect(target)  # type: ignore[arg-type]  # as getaddrinfo gave it
-        opened.settimeout(READ_SECONDS)
-    except BaseException:
-        opened.close()
-        raise
+    opened.settimeout(READ_SECONDS)
     return opened
 
 
-def _advice() -> str:
-    if settings.WEBHOOK_PRIVATE_ADDRESSES:
+def _advice(why: str) -> str:
+    if why != addresses.PRIVATE:
         return "Give the rule another address."
     return "Give the rule a public address, or start the console with WEBHOOK_PRIVATE_ADDRESSES=true."

@@ -1,12 +1,15 @@
 """Instances and rules to a file: sorted, the same text for the same state, without secrets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
+from django.contrib.auth.models import User
 
 from sync.models import Instance, SyncRule
+from sync.services.grants import Right, instances_with, is_platform_administrator
 from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field
+from sync.services.rulefile.rights import Rights
 
 HEADER = """\
 # Instances and rules, as written by "manage.py dump_rules", for "manage.py load_rules FILE".
@@ -18,17 +21,23 @@ PART = """\
 # This is a part: rules from {}, and the instances that they name.
 # With --prune, everything else would be deleted.
 """
+OF_USER = """\
+# This is what {} may configure.
+"""
 
 
 class UnknownInstance(Exception):
     """The message names it, in a sentence."""
 
 
-def dump_rules(names: Sequence[str] = ()) -> str:
+def dump_rules(names: Sequence[str] = (), user: User | None = None) -> str:
     """All instances and rules, or the rules whose source is one of the named instances and every instance these name.
 
-    Raises UnknownInstance.
+    user: what they may configure, the rules of some instances and others as a whole; the rest is left out. Raises
+    UnknownInstance, also for what the user does not see, and Refused for what they see and may not configure.
     """
+    if user is not None and not is_platform_administrator(user):
+        return _dump_for(user, names)
     stored = Instance.objects.filter(name__in=names) if names else Instance.objects.all()
     instances = {instance.name: instance for instance in stored}
     for name in names:
@@ -42,7 +51,29 @@ def dump_rules(names: Sequence[str] = ()) -> str:
     instances |= {instance.name: instance for rule in rules for instance in (rule.source, rule.target)}
     entries = [_entry(instances[name], INSTANCE_FIELDS) for name in sorted(instances)]
     header = HEADER + (PART.format(", ".join(sorted(set(names)))) if names else "")
-    return f"{header}{_listed('instances', entries)}\n{_listed('rules', [_entry(rule, RULE_FIELDS) for rule in rules])}"
+    return _file(header, entries, rules)
+
+
+def _dump_for(user: User, names: Sequence[str]) -> str:
+    seen, rights = instances_with(user, Right.VIEW), Rights(user)
+    for name in names:
+        if not seen.filter(name=name).exists():
+            raise UnknownInstance(f"There is no instance “{name}”.")
+        rights.may_have_rules(name)
+    sources = instances_with(user, Right.MANAGE_RULES)
+    rules = SyncRule.objects.select_related("source", "target").filter(source__in=sources)
+    instances = instances_with(user, Right.ADMINISTER).order_by("name")
+    if names:
+        rules = rules.filter(source__name__in=names)
+        named = {name for rule in rules for name in (rule.source.name, rule.target.name)}
+        instances = instances.filter(name__in=named | set(names))
+    entries = [_entry(instance, INSTANCE_FIELDS) for instance in instances]
+    return _file(HEADER + OF_USER.format(user), entries, rules.order_by("source__name", "name"))
+
+
+def _file(header: str, instances: Sequence[dict[str, Any]], rules: Iterable[SyncRule]) -> str:
+    entries = [_entry(rule, RULE_FIELDS) for rule in rules]
+    return f"{header}{_listed('instances', instances)}\n{_listed('rules', entries)}"
 
 
 def _entry(thing: Instance | SyncRule, fields: Sequence[Field]) -> dict[str, Any]:

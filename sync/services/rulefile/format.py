@@ -20,6 +20,11 @@ class Refused(Exception):
     """A value that cannot be taken, in a sentence; whoever knows its line adds it."""
 
 
+def unknown_instance(name: str) -> str:
+    """Also of one that is there, and that who loads the file may not see."""
+    return f"there is no instance “{name}”, neither in the file nor in the console"
+
+
 @dataclass(frozen=True)
 class Field:
     """A key, with a dot inside the mapping of that name. `attribute` is given where the model has another word."""
@@ -59,7 +64,7 @@ class InstanceName(Field):
     def write(self, thing: Any, value: str) -> None:
         instance = Instance.objects.filter(name=value).first()
         if instance is None:
-            raise Refused(f"there is no instance “{value}”, neither in the file nor in the console")
+            raise Refused(unknown_instance(value))
         super().write(thing, instance)
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
@@ -13,14 +14,16 @@ from sync.services import circles, configure
 from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field, Refused
 from sync.services.rulefile.reading import Document, Entry, Fault, RuleFileError, read
 from sync.services.rulefile.report import Change, Report, difference
+from sync.services.rulefile.rights import Rights
 
 
-def load_rules(text: str, *, prune: bool = False, dry_run: bool = False) -> Report:
+def load_rules(text: str, *, prune: bool = False, dry_run: bool = False, user: User | None = None) -> Report:
     """Brings instances and rules to what the file says; with `prune` those that it does not name are deleted.
 
-    `dry_run` reports the same and changes nothing. Raises RuleFileError; then nothing was changed either.
+    user: with whose rights, on which its rules stand then; without one, the platform's. `dry_run` reports the same and
+    changes nothing. Raises RuleFileError; then nothing was changed either.
     """
-    loading = _Loading(read(text))
+    loading = _Loading(read(text), user)
     with transaction.atomic():
         loading.load()
         if prune:
@@ -34,8 +37,9 @@ def load_rules(text: str, *, prune: bool = False, dry_run: bool = False) -> Repo
 
 
 class _Loading:
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, user: User | None) -> None:
         self.faults = document.faults
+        self._user, self._rights = user, Rights(user)
         self.report = Report()
         self._document = document
         # Instances of the file by name, and whether they are sound; rules of the file by source and name.
@@ -63,6 +67,10 @@ class _Loading:
     def prune(self) -> None:
         """Only by a file that is sound: what cannot be read would be taken for missing."""
         root = self._document.root
+        try:
+            self._rights.may_prune()
+        except Refused as refused:
+            self.faults.append(Fault(root.line, str(refused)))
         if not {"instances", "rules"} <= root.values.keys():
             sentence = (
                 "to prune, the file must have “instances” and “rules”: see whether it is whole. "
@@ -94,6 +102,8 @@ class _Loading:
             load(entry)
         except Fault as fault:
             self.faults.append(fault)
+        except Refused as refused:
+            self.faults.append(Fault(entry.line, str(refused)))
 
     def _load_instance(self, entry: Entry) -> None:
         name = entry.required("name")
@@ -102,6 +112,7 @@ class _Loading:
         self._instances.add(name)
         self._sound[name] = False
         instance = Instance.objects.filter(name=name).first() or Instance(name=name)
+        self._rights.may_have_instance(instance)
         password = self._secret(entry, "password", f"{name}: password", stored=bool(instance.encrypted_password))
         api_key = self._secret(entry, "api_key", f"{name}: API key", stored=bool(instance.encrypted_api_key))
         details = self._bring(instance, entry, INSTANCE_FIELDS)
@@ -112,6 +123,8 @@ class _Loading:
             if secret is not None and not _holds(instance, key, secret):
                 details.append(f"{key}: changed")
         if self._counts(instance, details):
+            self._rights.may_change_instance(instance)
+            instance.private_addresses = True  # as whatever a platform administrator enters
             configure.save_instance(instance, password, api_key)
 
     def _load_rule(self, entry: Entry) -> None:
@@ -122,8 +135,10 @@ class _Loading:
         if (source, name) in self._rules:
             raise Fault(entry.line_of("name"), f"there is a rule “{source}/{name}” further up")
         self._rules.add((source, name))
+        self._rights.may_have_rules(source)
         stored = SyncRule.objects.select_related("source", "target").filter(source__name=source, name=name).first()
         rule = stored or SyncRule()
+        self._rights.may_name_target(target, rule)
         whose = f"{source}/{name}: secret of the webhook"
         secret = self._secret(entry, "webhook.secret", whose, stored=bool(rule.encrypted_webhook_secret))
         details = self._bring(rule, entry, RULE_FIELDS)
@@ -132,7 +147,8 @@ class _Loading:
         if self._bring_secret(rule, secret, entry):
             details.append("webhook.secret: changed")
         if self._counts(rule, details):
-            configure.save_rule(rule)
+            self._rights.may_have(rule)
+            configure.save_rule(rule, owner=self._user)
 
     def _bring_secret(self, rule: SyncRule, secret: str | None, entry: Entry) -> bool:
         """Whether it is another one. Without an address none is kept."""

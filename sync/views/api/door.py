@@ -18,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from sync.access import Right
 from sync.models import ApiToken
 from sync.services import tokens
+from sync.services.audit import Caller, on_behalf_of
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,9 @@ def opened(*methods: str, right: Right = Right.VIEW) -> Callable[[View], View]:
         @wraps(view)
         def door(request: HttpRequest, **named: Any) -> JsonResponse:
             try:
-                return view(request, _let_in(request, methods, right), **named)
+                token = _let_in(request, methods, right)
+                with on_behalf_of(Caller(user=token.maker, by=f"token {token}", address=request.META["REMOTE_ADDR"])):
+                    return view(request, token, **named)
             except Refused as refusal:
                 return refusal.answer
             except Http404:
