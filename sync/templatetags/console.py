@@ -14,6 +14,7 @@ from sync.access import Right
 from sync.models import OPEN, Instance, Status, SyncRule, SyncTask, TaskRepository
 from sync.oci.reference import NAMESPACE_TOP
 from sync.services.drift import What
+from sync.services.fitting import type_fault
 from sync.services.locate import State, Verdict
 
 register = template.Library()
@@ -192,6 +193,12 @@ def types(rule: SyncRule | dict[str, Any]) -> str:
     kept = rule if isinstance(rule, dict) else rule.snapshot()
     words = {"images": "images", "charts": "charts", "others": "other artifacts"}
     return ", ".join(word for field, word in words.items() if kept[field]).capitalize()
+
+
+@register.filter
+def misfit(rule: SyncRule) -> str:
+    """Why the kinds of its sides cannot hold what it chooses: of rules from before a kind was corrected, say."""
+    return type_fault(rule)
 
 
 @register.filter

@@ -67,7 +67,7 @@ def rule_list(request: Request, instance: str) -> HttpResponse:
     """The rules whose source is the current instance."""
     source = enter_instance(request, instance)
     narrowed = RuleFilter(request.GET, lambda: Layout.of(request).instances)
-    rules = narrowed.of(SyncRule.objects.filter(source=source).select_related("target"))
+    rules = narrowed.of(SyncRule.objects.filter(source=source).select_related("source", "target"))
     sorting = Sorting.of(request.GET)
     ordered = sorting.of_rules(runs.with_newest(rules))
     page = page_of(request, ordered, descending=sorting.descending, **sorting.keys)
