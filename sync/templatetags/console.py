@@ -1,6 +1,5 @@
 """How the pages write times, durations, rates and icons."""
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,10 +13,12 @@ from sync.access import Right
 from sync.models import OPEN, Instance, Status, SyncRule, SyncTask, TaskRepository
 from sync.oci.reference import NAMESPACE_TOP
 from sync.services.drift import What
+from sync.services.failures import in_short
 from sync.services.fitting import type_fault
 from sync.services.locate import State, Verdict
 
 register = template.Library()
+register.filter("in_short", in_short)
 # The words of the tag `may`.
 MAY = {
     "view": Right.VIEW,
@@ -25,8 +26,6 @@ MAY = {
     "manage": Right.MANAGE_RULES,
     "administer": Right.ADMINISTER,
 }
-# As sync.oci.errors puts a reason together.
-WHERE_AND_DOING = re.compile(r"^(Source|Target)\b[^:]*: (?:cannot .*?: )?")
 # Colour and icon beside the word, for words that are no status of a task.
 LOOKS: dict[str, tuple[str, str]] = {
     State.THERE: ("succeeded", "succeeded"),
@@ -167,12 +166,6 @@ def _knows_all(task: SyncTask) -> bool:
     """False while resources may be missing from the plan, as those of a repository whose tags could not be listed."""
     failed = task.status in (Status.FAILED, Status.PARTIAL, Status.STOPPED)
     return task.all_planned and not (failed and task.succeeded == task.planned)
-
-
-@register.filter
-def in_short(reason: str) -> str:
-    """A failure without what was being done, and the next step: which side, and what happened."""
-    return WHERE_AND_DOING.sub(r"\1: ", reason).partition(". ")[0].removesuffix(".")
 
 
 @register.filter
