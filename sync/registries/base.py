@@ -53,7 +53,7 @@ class Registry(ABC):
     `resources` tells digests, so that a quick check needs to ask for no single tag. receiver: out of RECEIVERS, how it
     is set up to tell of pushes; many kinds tell in no form that is understood, and somebody's script has to. listing:
     where the digests of a whole namespace are kept, for who is to look at most of it. types: out of TYPES, what it can
-    hold: nothing else comes from it or can go to it.
+    hold: nothing else comes from it or can go to it. has_catalog: whether it lists its repositories to anybody.
     """
 
     client_class: ClassVar[type[Client]] = Client
@@ -64,6 +64,7 @@ class Registry(ABC):
     lists_digests: ClassVar[bool] = False
     receiver: ClassVar[str] = "scripts"
     types: ClassVar[tuple[str, ...]] = TYPES
+    has_catalog: ClassVar[bool] = True
 
     def __init__(self, client: Client, management: Management | None = None) -> None:
         self.client = client

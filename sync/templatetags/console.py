@@ -1,13 +1,14 @@
 """How the pages write times, durations, rates and icons."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from sync.access import Right
 from sync.models import OPEN, Instance, Status, SyncRule, SyncTask, TaskRepository
@@ -18,6 +19,8 @@ from sync.services.fitting import type_fault
 from sync.services.locate import State, Verdict
 
 register = template.Library()
+# So long an address fits into a line everywhere.
+SHORT = 24
 register.filter("in_short", in_short)
 # The words of the tag `may`.
 MAY = {
@@ -186,6 +189,15 @@ def types(rule: SyncRule | dict[str, Any]) -> str:
     kept = rule if isinstance(rule, dict) else rule.snapshot()
     words = {"images": "images", "charts": "charts", "others": "other artifacts"}
     return ", ".join(word for field, word in words.items() if kept[field]).capitalize()
+
+
+@register.filter
+def breakable(address: str) -> SafeString:
+    """A long address or path, to be broken behind what parts it and not within a word."""
+    if len(address) <= SHORT:
+        return format_html("{}", address)
+    pieces = re.split(r"(?<=[/@?=&])(?=[^/])|(?<=[a-z]\.)(?=[a-z])|(?=:\d)", address)
+    return format_html_join(mark_safe("<wbr>"), "{}", ((piece,) for piece in pieces))
 
 
 @register.filter
