@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 
 from sync.models import Instance, SyncRule, SyncTask
@@ -20,6 +21,12 @@ def require_platform_administrator(user: Somebody) -> None:
     """Raises PermissionDenied."""
     if not is_platform_administrator(user):
         raise PermissionDenied("Only platform administrators do this.")
+
+
+def only_for_platform_administrators(user: Somebody) -> None:
+    """Of what nobody else sees anything. Raises Http404."""
+    if not is_platform_administrator(user):
+        raise Http404
 
 
 def visible_instances(user: Somebody) -> QuerySet[Instance]:

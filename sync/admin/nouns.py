@@ -4,12 +4,14 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from sync import access
 from sync.admin.base import GrantedAdmin, ReadOnlyAdmin
+from sync.forms.shared import check_fit
 from sync.models import Instance, SyncRule
 from sync.services import circles, configure, trial
 
@@ -57,11 +59,18 @@ class InstanceAdmin(ReadOnlyAdmin):
         self.act(request, queryset, lambda one: one, trial.test_connection, "Tested, see Health")
 
 
+class FittingRule(forms.ModelForm):  # type: ignore[type-arg]
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        check_fit(self)
+
+
 @admin.register(SyncRule)
 class SyncRuleAdmin(GrantedAdmin):
     """Rules are written in the console, which checks the writer's roles; here by platform administrators alone."""
 
     instance = "source"
+    form = FittingRule
     actions = ("enable", "disable")
     list_display = ("name", "source", "source_namespace", "target", "overwrite", "enabled", "suspension")
     list_filter = ("enabled", "overwrite")

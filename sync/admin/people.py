@@ -4,14 +4,42 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import HttpRequest
 
 from sync import access
 from sync.admin.base import NUMBER, LargeTableAdmin, ReadOnlyAdmin
 from sync.models import AuditEntry, Identity
+from sync.services import grants
 
 admin.site.unregister(AuditEntry)
+
+
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
+    """Django's own, with the roles of a person, which are given in the console."""
+
+    list_display = ("username", "first_name", "last_name", "is_active", "is_staff", "is_superuser", "roles")
+    # What is told of each costs some queries.
+    list_per_page = 25
+    readonly_fields = ("roles",)
+    fieldsets = (
+        *(UserAdmin.fieldsets or ())[:1],
+        ("Roles on instances", {"fields": ("roles",)}),
+        *(UserAdmin.fieldsets or ())[1:],
+    )
+
+    @admin.display(description="Roles on instances")
+    def roles(self, person: User) -> str:
+        if access.is_platform_administrator(person):
+            return "All: platform administrator"
+        held = grants.roles_of(person) if person.pk else []
+        return "; ".join(f"{instance.name}: {', '.join(words)}" for instance, words in held) or "None"
 
 
 class ForPlatformAdministrators(ReadOnlyAdmin):

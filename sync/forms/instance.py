@@ -1,6 +1,7 @@
 """The form of an instance."""
 
 import copy
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,6 +9,8 @@ from urllib.parse import urlsplit
 from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.http import QueryDict
+from django.utils.html import format_html_join
 
 from sync.forms.fields import MegabytesField
 from sync.forms.managing import MANAGING, Managing
@@ -15,7 +18,7 @@ from sync.forms.shared import NAME_ERRORS, tell_range
 from sync.models import Instance
 from sync.oci.addresses import Policy
 from sync.services.grants import is_platform_administrator
-from sync.services.kinds import About, about_kinds
+from sync.services.kinds import About, about_kinds, usual_address
 
 # Whoever changes one of these decides who can read the password.
 ROUTE = ("url", "proxy", "ca_certificate", "allow_plain_http")
@@ -85,8 +88,8 @@ class InstanceForm(Managing):
             "ca_certificate": forms.Textarea(attrs={"rows": 5, "class": "code", "spellcheck": "false"}),
         }
 
-    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, data: Mapping[str, Any] | None = None, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(_with_usual_address(data), *args, **kwargs)
         self._stored_route = self._route()
         self._user = user
         if self.has_stored_password:
@@ -95,6 +98,8 @@ class InstanceForm(Managing):
             del self.fields["remove_password"]
         for name in LIMITS:
             tell_range(self, name)
+        helps = ((about.kind, about.help) for about in about_kinds())
+        self.fields["url"].help_text = format_html_join("", '<span data-kind="{}">{}</span>', helps)
         self._offer_polling()
         self.offer_managing()
 
@@ -206,3 +211,13 @@ class InstanceForm(Managing):
         if self.new_api_key is not None:
             instance.api_key = self.new_api_key
         return instance
+
+
+def _with_usual_address(data: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Of a kind that has one address for everybody, that is taken where none is given."""
+    usual = usual_address(data.get("kind", "")) if data else ""
+    if data is None or not usual or data.get("url", "").strip():
+        return data
+    filled = data.copy() if isinstance(data, QueryDict) else dict(data)
+    filled["url"] = usual
+    return filled

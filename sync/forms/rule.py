@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from sync.cron import zone_names
-from sync.forms.shared import NAME_ERRORS, tell_range
+from sync.forms.shared import NAME_ERRORS, check_fit, tell_range
 from sync.forms.telling import TELLING, Telling
 from sync.models import Instance, SyncRule
 from sync.oci.reference import NAMESPACE_TOP
@@ -208,6 +208,7 @@ class RuleForm(Telling):
         super()._post_clean()  # type: ignore[misc]
         if "target" not in self.errors:
             self._check_rights()
+        check_fit(self)
 
     def _check_rights(self) -> None:
         if reason := grants.region_fault(self.instance):

@@ -4,10 +4,22 @@ from typing import Any, cast
 
 from django import forms
 
+from sync.services import fitting
+
 NAME_ERRORS = {
     "required": "Enter a name.",
     "invalid": "Use lower-case letters, digits, “-”, “.” and “_”; the first character is a letter or a digit.",
 }
+
+
+def check_fit(form: "forms.ModelForm[Any]") -> None:
+    """What the sides of a rule cannot hold, at the field where it can be mended; once all else of them is right."""
+    if {"source", "source_namespace", "target", "images", "target_namespace"} & form.errors.keys():
+        return
+    if reason := fitting.type_fault(form.instance):
+        form.add_error("images", reason)
+    elif reason := fitting.target_fault(form.instance):
+        form.add_error("target", reason)
 
 
 def tell_range(form: "forms.ModelForm[Any]", name: str) -> None:

@@ -163,6 +163,25 @@ class SyncTask(Counts):
         """Waiting -> Stopped, for a task that nobody has begun."""
         return self._move([Status.WAITING], status=Status.STOPPED, finished_at=timezone.now())
 
+    def stop_being_away(self, reason: str = "") -> bool:
+        """Away -> at work, or given up for a `reason`: how long it waited is no time of work.
+
+        Its reason was what it waited for as long as `waits_since` says so, and goes with it. False if it did not wait.
+        """
+        since = self.waits_since
+        if since is None:
+            return False
+        waited = max(0, round((timezone.now() - since).total_seconds()))
+        changes = {"waits_since": None, "waited": models.F("waited") + waited, "reason": reason}
+        stopped = SyncTask.objects.filter(pk=self.pk, waits_since=since).update(**changes)
+        self.refresh_from_db(fields=list(changes))
+        return bool(stopped)
+
+    @property
+    def standing_reason(self) -> str:
+        """Its reason, but for that of a wait of one worker while others go on."""
+        return "" if self.is_open and self.waits_since else self.reason
+
     def close(self, status: Status, reason: str = "") -> bool:
         """Waiting or Synchronizing -> an end. A reason that was given before stays."""
         return self._move(OPEN, status=status, reason=reason or self.reason, finished_at=timezone.now())

@@ -14,6 +14,8 @@ from sync.oci.list_api import Bookmark
 from sync.registries.listing import Listing
 from sync.registries.pulls import PullLimit
 
+# What a registry may hold, by the words of rules as files.
+TYPES = ("image", "chart", "other")
 # What is to be set up where a registry is to tell of its pushes: a text of the console for each.
 RECEIVERS = ("distribution", "harbor", "tcr", "zot", "scripts")
 
@@ -50,7 +52,8 @@ class Registry(ABC):
     kind. hosts: the host names that tell the kind, an expression; anywhere: it may have others. lists_digests: whether
     `resources` tells digests, so that a quick check needs to ask for no single tag. receiver: out of RECEIVERS, how it
     is set up to tell of pushes; many kinds tell in no form that is understood, and somebody's script has to. listing:
-    where the digests of a whole namespace are kept, for who is to look at most of it.
+    where the digests of a whole namespace are kept, for who is to look at most of it. types: out of TYPES, what it can
+    hold: nothing else comes from it or can go to it. has_catalog: whether it lists its repositories to anybody.
     """
 
     client_class: ClassVar[type[Client]] = Client
@@ -60,6 +63,8 @@ class Registry(ABC):
     anywhere: ClassVar[bool] = False
     lists_digests: ClassVar[bool] = False
     receiver: ClassVar[str] = "scripts"
+    types: ClassVar[tuple[str, ...]] = TYPES
+    has_catalog: ClassVar[bool] = True
 
     def __init__(self, client: Client, management: Management | None = None) -> None:
         self.client = client
@@ -94,6 +99,13 @@ class Registry(ABC):
 
         Raises OnlyByDigest, OciError, and what `check` raises.
         """
+
+    def unwritable(self, namespace: str) -> str:
+        """Why nothing at all can be written into a namespace, in a sentence; blank where something may be.
+
+        What an account may write is another question. Raises OciError.
+        """
+        return ""
 
     def resources(self, repository: str) -> Iterator[Resource]:
         """The tags of a repository, with what else the list tells. Raises OciError."""

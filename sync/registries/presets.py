@@ -23,6 +23,8 @@ class Hosted(PlainRegistry):
 class WithoutCatalog(Hosted):
     """Does not keep the list that /v2/_catalog would give, or keeps it for nobody: it is not asked for."""
 
+    has_catalog = False
+
     def namespaces(self) -> dict[str, int]:
         raise self._refusal()
 

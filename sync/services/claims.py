@@ -215,7 +215,7 @@ def _fail(doomed: Sequence[TaskPart], error: OciError) -> None:
     of_tasks: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for part in doomed:
         if part.repository is None:
-            SyncTask.objects.filter(pk=part.task_id).update(reason=str(error))
+            SyncTask.objects.filter(pk=part.task_id).update(reason=str(error), waits_since=None)
         else:
             of_tasks[part.task_id].update(_fail_resources(part.repository, part.tags, error))
     settle({part.repository_id for part in doomed if part.repository_id})
@@ -252,7 +252,9 @@ def failure_fields(error: OciError) -> dict[str, Any]:
 
 def give_up(task: SyncTask, error: OciError) -> None:
     """Everything of the task that waits fails."""
-    SyncTask.objects.filter(pk=task.pk).update(reason=str(error))
+    task.refresh_from_db(fields=["waits_since"])
+    if not task.stop_being_away(str(error)):
+        SyncTask.objects.filter(pk=task.pk).update(reason=str(error))
     tasklog.say(task, tasklog.ERROR, str(error))
     fail(TaskPart.objects.filter(task=task, claim=""), error)
 

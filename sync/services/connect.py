@@ -118,11 +118,13 @@ class Namespaces:
     """The namespaces of an instance, with how many repositories each has.
 
     `problem` is a sentence when it lists none to us. `asked`: whether it was asked for them at all.
+    `expected`: no registry of the kind lists any, which is no fault.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     problem: str = ""
     asked: bool = True
+    expected: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -150,7 +152,8 @@ def namespaces(instance: Instance, *, refresh: bool = False) -> Namespaces:
         with impatient(instance) as registry:
             found, seconds = Namespaces(list_namespaces(registry)), NAMESPACES_CACHED_SECONDS
     except (OciError, CredentialKeyMissing) as error:
-        found, seconds = Namespaces(problem=str(error)), FAILURE_CACHED_SECONDS
+        expected = not KINDS[instance.kind].has_catalog
+        found, seconds = Namespaces(problem=str(error), expected=expected), FAILURE_CACHED_SECONDS
     cache.set(_namespaces_key(instance), found, seconds)
     return found
 

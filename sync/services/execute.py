@@ -99,7 +99,11 @@ def finish(task: SyncTask) -> bool:
         claims.discard(task, "Stopped on request.")
     with transaction.atomic():
         fresh = SyncTask.objects.select_for_update().get(pk=task.pk)
-        if fresh.is_open and not fresh.parts.exists() and not removals.go_on(fresh):
+        done = fresh.is_open and not fresh.parts.exists()
+        if done and not fresh.stop_requested:
+            # One worker met an outage while the others brought all the rest.
+            fresh.stop_being_away()
+        if done and not removals.go_on(fresh):
             end = _end_of(fresh)
             tasklog.say(fresh, tasklog.INFO if end == Status.SUCCEEDED else tasklog.WARNING, f"Ended: {end.label}.")
             fresh.close(end)

@@ -16,7 +16,7 @@ from guardian.models import GroupObjectPermission, UserObjectPermission
 from guardian.shortcuts import assign_perm, get_objects_for_user, get_user_perms, remove_perm
 from guardian.shortcuts import get_group_perms as perms_by_groups
 
-from sync.models import Instance, RegionPair, SyncRule
+from sync.models import ACTING, Instance, RegionPair, SyncRule
 from sync.services import audit
 
 # In a sentence.
@@ -125,6 +125,28 @@ def all_rights(user: Somebody) -> dict[int, frozenset[Right]]:
     }
 
 
+def roles_of(user: User) -> list[tuple[Instance, list[str]]]:
+    """The roles of a person by instance, those of their groups with the name of the group; not what they include."""
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    own = UserObjectPermission.objects.filter(user=user)
+    by_groups = GroupObjectPermission.objects.filter(group__user=user).select_related("group")
+    for rows in (own, by_groups):
+        for row in rows.filter(content_type__app_label="sync", content_type__model="instance").select_related(
+            "permission"
+        ):
+            if row.permission.codename in set(Right):
+                by = f" (group {row.group})" if isinstance(row, GroupObjectPermission) else ""
+                found[int(row.object_pk)].append(f"{Right(row.permission.codename).role}{by}")
+    return [(one, sorted(found[one.pk])) for one in Instance.objects.filter(pk__in=found).order_by("name")]
+
+
+def roles_on(user: User, instance: Instance) -> list[str]:
+    """In the same words, on one instance."""
+    if is_platform_administrator(user):
+        return ["Platform administrator"]
+    return next((held for one, held in roles_of(user) if one == instance), [])
+
+
 def granted_on(instance: Instance) -> Iterator[tuple[User | Group, Right]]:
     """Who has which role on the instance, just as it was given."""
     for grants in (UserObjectPermission, GroupObjectPermission):
@@ -167,6 +189,13 @@ def allow_regions(pair: RegionPair) -> Reviewed:
     pair.save()
     audit.note(audit.Verb.ALLOWED_REGIONS, pair)
     return review(SyncRule.objects.all())
+
+
+def suspended_by(pair: RegionPair) -> list[SyncRule]:
+    """The enabled rules that would stop if this were the only pair: the first one forbids all others."""
+    allowed: Pairs = frozenset({(pair.source, pair.target)})
+    rules = SyncRule.objects.filter(**ACTING).select_related("source", "target").order_by("source__name", "name")
+    return [rule for rule in rules if region_fault(rule, allowed)]
 
 
 @transaction.atomic

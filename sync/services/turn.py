@@ -114,10 +114,6 @@ class Turn:
             self._reach(source, self._task.source)
             self._reach(target, self._task.target)
             waiting.end(self._task)
-            # A reason that came with failures stays.
-            if self._task.reason and not self._task.failed:
-                SyncTask.objects.filter(pk=self._task.pk).update(reason="")
-                tasklog.say(self._task, tasklog.INFO, "Both sides answer again: it goes on.")
             try:
                 self._replicate(source, target, time)
             finally:

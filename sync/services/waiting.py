@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -24,13 +24,9 @@ def begin(task: SyncTask, sentence: str) -> None:
 
 
 def end(task: SyncTask) -> None:
-    """Both sides answer: how long it waited is no time of work."""
-    since = task.waits_since
-    if since is not None:
-        waited = max(0, round((timezone.now() - since).total_seconds()))
-        changes = {"waits_since": None, "waited": F("waited") + waited}
-        SyncTask.objects.filter(pk=task.pk, waits_since=since).update(**changes)
-        task.waits_since = None
+    """Both sides answer."""
+    if task.stop_being_away():
+        tasklog.say(task, tasklog.INFO, "Both sides answer again: it goes on.")
 
 
 @dataclass(frozen=True)

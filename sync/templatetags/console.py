@@ -7,16 +7,21 @@ from typing import Any
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from sync.access import Right
 from sync.models import OPEN, Instance, Status, SyncRule, SyncTask, TaskRepository
 from sync.oci.reference import NAMESPACE_TOP
 from sync.services.drift import What
+from sync.services.failures import in_short
+from sync.services.fitting import type_fault
 from sync.services.locate import State, Verdict
 
 register = template.Library()
+# So long an address fits into a line everywhere.
+SHORT = 24
+register.filter("in_short", in_short)
 # The words of the tag `may`.
 MAY = {
     "view": Right.VIEW,
@@ -24,8 +29,6 @@ MAY = {
     "manage": Right.MANAGE_RULES,
     "administer": Right.ADMINISTER,
 }
-# As sync.oci.errors puts a reason together.
-WHERE_AND_DOING = re.compile(r"^(Source|Target)\b[^:]*: (?:cannot .*?: )?")
 # Colour and icon beside the word, for words that are no status of a task.
 LOOKS: dict[str, tuple[str, str]] = {
     State.THERE: ("succeeded", "succeeded"),
@@ -169,12 +172,6 @@ def _knows_all(task: SyncTask) -> bool:
 
 
 @register.filter
-def in_short(reason: str) -> str:
-    """A failure without what was being done, and the next step: which side, and what happened."""
-    return WHERE_AND_DOING.sub(r"\1: ", reason).partition(". ")[0].removesuffix(".")
-
-
-@register.filter
 def left(task: SyncTask) -> int:
     """Planned resources without an outcome yet."""
     return max(0, task.planned - task.done)
@@ -192,6 +189,21 @@ def types(rule: SyncRule | dict[str, Any]) -> str:
     kept = rule if isinstance(rule, dict) else rule.snapshot()
     words = {"images": "images", "charts": "charts", "others": "other artifacts"}
     return ", ".join(word for field, word in words.items() if kept[field]).capitalize()
+
+
+@register.filter
+def breakable(address: str) -> SafeString:
+    """A long address or path, to be broken behind what parts it and not within a word."""
+    if len(address) <= SHORT:
+        return format_html("{}", address)
+    pieces = re.split(r"(?<=[/@?=&])(?=[^/])|(?<=[a-z]\.)(?=[a-z])|(?=:\d)", address)
+    return format_html_join(mark_safe("<wbr>"), "{}", ((piece,) for piece in pieces))
+
+
+@register.filter
+def misfit(rule: SyncRule) -> str:
+    """Why the kinds of its sides cannot hold what it chooses: of rules from before a kind was corrected, say."""
+    return type_fault(rule)
 
 
 @register.filter

@@ -16,6 +16,8 @@ from sync.models import Instance, RegionPair
 from sync.services import grants
 from sync.views.http import Request, save_valid, saved
 
+RULES_NAMED = 20
+
 
 @dataclass
 class Holder:
@@ -80,8 +82,10 @@ def _told(request: Request, instance: Instance, message: str, changed: grants.Re
 
 @require_POST
 def region_pair_add(request: Request) -> HttpResponse:
-    access.require_platform_administrator(request.user)
+    access.only_for_platform_administrators(request.user)
     form = RegionPairForm(request.POST)
+    if "sure" not in request.POST and not RegionPair.objects.exists() and form.is_valid():
+        return _ask_for_first_pair(request, form.instance)
 
     def save() -> HttpResponse:
         changed = grants.allow_regions(form.save(commit=False))
@@ -90,9 +94,16 @@ def region_pair_add(request: Request) -> HttpResponse:
     return save_valid(form, save) or _overview(request, form)
 
 
+def _ask_for_first_pair(request: Request, pair: RegionPair) -> HttpResponse:
+    """It forbids all others at once: who adds it is told which rules stop."""
+    would = grants.suspended_by(pair)
+    context = {"pair": pair, "rules": would[:RULES_NAMED], "more": len(would[RULES_NAMED:])}
+    return render(request, "access/first_pair.html", context)
+
+
 @require_POST
 def region_pair_remove(request: Request, pair_id: int) -> HttpResponse:
-    access.require_platform_administrator(request.user)
+    access.only_for_platform_administrators(request.user)
     pair = get_object_or_404(RegionPair, pk=pair_id)
     changed = grants.forbid_regions(pair)
     return saved(request, reverse("access"), f"The pair {pair} is removed. {changed}".strip())

@@ -17,7 +17,7 @@ from sync import access
 from sync.access import Right
 from sync.forms import InstanceForm
 from sync.models import Instance, SyncRule
-from sync.services import configure, connect, pulls, trial
+from sync.services import configure, connect, grants, pulls, trial
 from sync.views import notified
 from sync.views.http import Request, form_page, page_or_fragment, save_valid, saved, wants_fragment
 from sync.views.layout import Layout
@@ -100,7 +100,8 @@ def show(request: Request, instance: Instance, secret: str = "", **answers: Any)
         listed = list(found.select_related("source", "target").order_by("name", "pk")[: RULES_SHOWN + 1])
         rules[side] = {"rules": listed[:RULES_SHOWN], "more": len(listed) > RULES_SHOWN}
     told = notified.of(request, instance, secret)
-    context = {"instance": instance, "rules": rules, "notified": told, "pulls": pulls.told(instance), **answers}
+    context = {"instance": instance, "rules": rules, "notified": told, "pulls": pulls.told(instance)}
+    context |= {"my_roles": grants.roles_on(request.user, instance), **answers}
     return render(request, "instances/instance.html", context)
 
 
@@ -118,7 +119,9 @@ def instance_edit(request: Request, name: str) -> HttpResponse:
 
 def _save_or_ask(request: Request, form: InstanceForm, editing: str) -> HttpResponse:
     answer = save_valid(form, partial(_save, request, form))
-    return answer or form_page(request, PAGE, PART, form, {"editing": editing})
+    return answer or form_page(
+        request, PAGE, PART, form, {"editing": editing, "tested": request.POST.get("tested", "")}
+    )
 
 
 def _save(request: Request, form: InstanceForm) -> HttpResponse:

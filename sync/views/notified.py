@@ -17,7 +17,7 @@ class Notified:
     """url: where the registry sends to, by the address under which the reader has the console. secret: just made.
 
     receivers: the texts for setting it up, by their templates. state: what `receive.make_secret` wants to know. more:
-    more are waiting than are counted.
+    more are waiting than are counted. by_itself: its kind can tell of pushes in a form that is understood.
     """
 
     url: str
@@ -26,6 +26,7 @@ class Notified:
     waiting: int
     may_change: bool
     receivers: list[str]
+    by_itself: bool
 
     @property
     def written(self) -> str:
@@ -50,4 +51,5 @@ def of(request: HttpRequest, instance: Instance, secret: str = "") -> Notified:
         waiting=receive.waiting(instance),
         may_change=access.Right.ADMINISTER in access.rights_on(request.user, instance),
         receivers=[f"instances/receivers/{name}.html" for name in kinds.receivers_of(instance)],
+        by_itself=kinds.notifies(instance),
     )

@@ -47,9 +47,10 @@ def _preview(request: Request, rule: SyncRule, title: str) -> HttpResponse:
     has_target = "target" not in form.errors
     # What is only missing for saving is no fault yet.
     chosen = bool(form["source_namespace"].value())
-    for field in form.errors.keys() - set(NEEDED if chosen else NEEDED[1:]):
+    needed = [*(NEEDED if chosen else NEEDED[1:]), *(["target"] if form["target"].value() else [])]
+    for field in form.errors.keys() - set(needed):
         del form.errors[field]
-    faults = [form[field] for field in NEEDED if form[field].errors]
+    faults = [form[field] for field in needed if form[field].errors]
     context = {"form": form, "faults": faults, "instance": source, "title": title, "editing": editing}
     if chosen and not faults:
         others = SyncRule.objects.filter(source__in=access.visible_instances(request.user))

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from sync import access
 from sync.models import OPEN, Status, SyncTask, TaskRepository, TaskResource
-from sync.services import progress, waiting
+from sync.services import failures, progress, waiting
 from sync.views.filters import RepositoryFilter
 from sync.views.http import Live, Request, live_page, live_part, number, page_or_fragment, poll_seconds
 from sync.views.layout import enter_with
@@ -99,6 +99,7 @@ def repository_page(request: Request, instance: str, task_id: int, repository_id
     urgency = Case(*(When(outcome=outcome, then=Value(place)) for outcome, place in URGENCY.items()))
     resources = TaskResource.objects.filter(repository=repository).annotate(urgency=urgency)
     page = page_of(request, resources, urgency=number, tag=text_key)
+    failed = [one for one in page.rows if one.outcome == TaskResource.Outcome.FAILED]
     is_open = repository.status in OPEN
     return live_page(
         request,
@@ -108,6 +109,8 @@ def repository_page(request: Request, instance: str, task_id: int, repository_id
             "task": task,
             "repository": repository,
             "page": page,
+            "causes": failures.by_cause(failed),
+            "others": [one for one in page.rows if one not in failed],
             "moving": progress.under_way(task, repository.pk) if is_open and not page.back else [],
             "put_off": waiting.put_off(repository) if is_open and not page.back else None,
         },

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from sync import access
 from sync.access import Right
 from sync.forms import RuleForm
-from sync.models import OPEN, Announcement, SyncRule, SyncTask, Trigger
+from sync.models import OPEN, Announcement, Instance, SyncRule, SyncTask, Trigger
 from sync.services import circles, configure, connect, lag, removals, runs, trigger, waiting
 from sync.services.schedules import Schedule
 from sync.templatetags.console import ago
@@ -39,7 +39,7 @@ from sync.views.http import (
     task_link,
     wants_fragment,
 )
-from sync.views.layout import Layout, enter_instance, enter_with
+from sync.views.layout import enter_instance, enter_with
 from sync.views.paging import Page, count_up_to, page_of, told
 from sync.views.rest import is_known, pulse_of
 from sync.views.sorting import Sorting
@@ -66,8 +66,8 @@ class RuleRow:
 def rule_list(request: Request, instance: str) -> HttpResponse:
     """The rules whose source is the current instance."""
     source = enter_instance(request, instance)
-    narrowed = RuleFilter(request.GET, lambda: Layout.of(request).instances)
-    rules = narrowed.of(SyncRule.objects.filter(source=source).select_related("target"))
+    narrowed = RuleFilter(request.GET, partial(_targets_of, source))
+    rules = narrowed.of(SyncRule.objects.filter(source=source).select_related("source", "target"))
     sorting = Sorting.of(request.GET)
     ordered = sorting.of_rules(runs.with_newest(rules))
     page = page_of(request, ordered, descending=sorting.descending, **sorting.keys)
@@ -91,6 +91,11 @@ def rule_list(request: Request, instance: str) -> HttpResponse:
         # The switcher stands outside of what is exchanged, and leads to lists that are narrowed as this one now is.
         answer.write(render_to_string("parts/_choices.html", {"anew": True}, request))
     return answer
+
+
+def _targets_of(source: Instance) -> QuerySet[Instance]:
+    """Where its rules lead, whatever else the reader sees of that: the list names it."""
+    return Instance.objects.filter(rules_to_here__source=source).distinct().order_by("name")
 
 
 def _pulse_of_rules(request: Request, page: Page[SyncRule], count: str) -> str:

@@ -61,6 +61,7 @@ def task_page(request: Request, instance: str, task_id: int) -> HttpResponse:
             "hours": round(settings.OUTAGE_HOURS),
             "can_retry": _can_retry(task),
             "side": failures.side_of(task),
+            "causes": failures.causes_of(task),
             "speed": progress.bytes_per_second(task),
             "estimate": estimate,
             "filter": narrowed,
@@ -78,7 +79,8 @@ def task_page(request: Request, instance: str, task_id: int) -> HttpResponse:
 
 def _announcement(request: Request, task: SyncTask) -> tuple[str, str]:
     """What a poll announces, blank when nothing is due; and what the next one is to tell: of what was spoken, when."""
-    done = f"{task.done} of {'' if task.all_planned else 'at least '}{task.planned} resources done"
+    tried = "tried" if task.failed else "done"
+    done = f"{task.done} of {'' if task.all_planned else 'at least '}{task.planned} resources {tried}"
     quarter = str(task.done * 4 // task.planned) if task.planned and task.all_planned else "0"
     step, words = quarter, f"Task {task.pk}: {done}"
     if not task.is_open:

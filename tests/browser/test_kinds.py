@@ -14,21 +14,26 @@ def test_the_form_follows_the_kind(page: Page, browser: Browser, console: Consol
         screen.goto("/instances/new/")
         kind, key = screen.get_by_label("Kind"), screen.get_by_label("SecretId")
         advice = screen.locator(".advice:visible")
+        example = screen.locator("#id_url_helptext span:visible")
         expect(key).to_be_hidden()
         expect(advice).to_have_count(0)
+        expect(example).to_have_text("For example https://registry.example:5000")
         kind.select_option("tcr")
         expect(key).to_be_visible()
-        expect(advice).to_contain_text("tencentcloudcr.com")
+        expect(advice).to_contain_text("SecretId")
+        expect(example).to_have_text("For example https://name.tencentcloudcr.com")
         picture(screen, "instance-new-tcr", width, "light")
         assert violations(screen) == []
         kind.select_option("dockerhub")
         expect(key).to_be_hidden()
-        expect(advice).to_contain_text("registry-1.docker.io")
+        expect(advice).to_contain_text("personal access token")
+        expect(example).to_have_text("Blank: https://registry-1.docker.io, as for everybody.")
         picture(screen, "instance-new-dockerhub", width, "light")
         # Refused, the form still shows the kind.
         screen.get_by_role("button", name="OK").click()
         expect(screen.get_by_text("Enter a name.").first).to_be_visible()
-        expect(advice).to_contain_text("registry-1.docker.io")
+        expect(advice).to_contain_text("personal access token")
+        expect(example).to_have_text("Blank: https://registry-1.docker.io, as for everybody.")
 
 
 def test_roles_are_given_on_the_page_of_access(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.test import Client
 
 from sync.models import Instance, RegionPair, SyncRule
 from sync.services import grants
@@ -73,10 +74,69 @@ def test_an_instance_administrator_gives_roles_on_that_instance_alone(client, so
 def test_pairs_of_regions_are_added_and_removed(console, rule):
     Instance.objects.filter(pk=rule.source.pk).update(region="eu")
     Instance.objects.filter(pk=rule.target.pk).update(region="cn")
-    page = console.post("/access/regions/", {"source": "cn", "target": "eu"}, follow=True).content.decode()
+    page = console.post(
+        "/access/regions/", {"source": "cn", "target": "eu", "sure": "on"}, follow=True
+    ).content.decode()
     assert f"Suspended for lack of a right: {rule}." in " ".join(texts(page, "p")) and "cn to eu" in page
     assert console.post("/access/regions/", {"source": "cn", "target": "eu"}).status_code == 422
     assert console.post("/access/regions/", {"source": "cn", "target": "mars"}).status_code == 422
     pair = RegionPair.objects.get()
     page = console.post(f"/access/regions/{pair.pk}/remove/", follow=True).content.decode()
     assert f"No longer suspended: {rule}." in " ".join(texts(page, "p"))
+
+
+def test_the_first_pair_asks_back_and_names_what_it_would_stop(console, rule):
+    Instance.objects.filter(pk=rule.source.pk).update(region="eu")
+    Instance.objects.filter(pk=rule.target.pk).update(region="cn")
+    off = SyncRule.objects.create(
+        name="off", source=rule.source, source_namespace="x", target=rule.target, enabled=False
+    )
+    page = console.post("/access/regions/", {"source": "cn", "target": "eu"}).content.decode()
+    assert not RegionPair.objects.exists()
+    assert texts(page, "h1") == ["Allow cn to eu as the first pair?"]
+    assert "1 enabled rule is suspended:" in texts(page, "strong") and "prod-gz/web, from eu to cn" in page
+    assert str(off) not in page
+    page = console.post("/access/regions/", {"source": "eu", "target": "cn"}).content.decode()
+    assert "No enabled rule is suspended." in page
+    console.post("/access/regions/", {"source": "eu", "target": "cn", "sure": "on"})
+    console.post("/access/regions/", {"source": "cn", "target": "eu"})
+    assert RegionPair.objects.count() == 2, "those after it allow more, and are not asked for"
+
+
+def test_a_person_reads_their_own_roles(rule):
+    ann, team = User.objects.create_user("ann"), Group.objects.create(name="night")
+    ann.groups.add(team)
+    grants.grant(Right.OPERATE, ann, rule.source)
+    grants.grant(Right.VIEW, team, rule.source)
+    grants.grant(Right.RECEIVE, team, rule.target)
+    client = Client()
+    client.force_login(ann)
+    held = [words(one) for one in elements(client.get("/preferences/").content.decode(), "li")]
+    assert held[-2:] == [
+        "prod-eu (Frankfurt) : Receive (group night)",
+        "prod-gz (ap-guangzhou) : Operator, Viewer (group night)",
+    ]
+    facts = client.get("/i/prod-gz/").content.decode()
+    assert "Operator, Viewer (group night)" in texts(facts, "dd")
+    nobody = Client()
+    nobody.force_login(User.objects.create_user("ben"))
+    for page in ("/preferences/", "/where/", "/where/?ref=prod/web", "/"):
+        assert "You have no role on any instance yet" in nobody.get(page).content.decode()
+
+
+def test_the_admin_shows_the_roles_of_people(console, rule):
+    ann = User.objects.create_user("ann")
+    grants.grant(Right.OPERATE, ann, rule.source)
+    for page in ("/admin/auth/user/", f"/admin/auth/user/{ann.pk}/change/"):
+        assert "prod-gz: Operator" in console.get(page).content.decode()
+    assert console.get("/admin/auth/user/add/").status_code == 200
+
+
+def test_who_sees_a_rule_narrows_by_its_target_though_that_is_not_theirs(rule):
+    ann = User.objects.create_user("ann")
+    grants.grant(Right.VIEW, ann, rule.source)
+    SyncRule.objects.create(name="here", source=rule.source, source_namespace="x", target=rule.source)
+    client = Client()
+    client.force_login(ann)
+    page = client.get("/i/prod-gz/rules/?target=prod-eu").content.decode()
+    assert "prod-eu (Frankfurt)" in texts(page, "option") and "1 rule" in page

@@ -74,7 +74,7 @@ def test_roles_secrets_regions_and_suspensions_are_told(console, rule):
     console.post("/i/prod-gz/access/remove/", {"who": f"user:{ann.pk}", "role": Right.OPERATE})
     console.post("/i/prod-gz/secret/", {"seen": ""})
     console.post("/i/prod-gz/secret/remove/")
-    console.post("/access/regions/", {"source": "Frankfurt", "target": "Frankfurt"})
+    console.post("/access/regions/", {"source": "Frankfurt", "target": "Frankfurt", "sure": "on"})
     console.post(f"/access/regions/{RegionPair.objects.get().pk}/remove/")
     ann.groups.add(team)
     assert [verb for _, verb, _ in done()] == [

@@ -112,7 +112,7 @@ def test_the_switcher_leads_to_the_same_page_of_another_instance(console, source
 
 @pytest.mark.parametrize(
     ("kind", "first"),
-    [("registry", "CNCF distribution"), ("harbor", "Harbor"), ("tcr", "Tencent"), ("charts", "Scripts"), ("ecr", "Sc")],
+    [("registry", "CNCF distribution"), ("harbor", "Harbor"), ("tcr", "Tencent")],
 )
 def test_how_its_own_kind_is_set_up_to_notify_stands_first_and_open(console, source, kind, first):
     Instance.objects.filter(pk=source.pk).update(kind=kind)
@@ -121,6 +121,23 @@ def test_how_its_own_kind_is_set_up_to_notify_stands_first_and_open(console, sou
     assert len(texts_of_kinds) == 5
     assert words(texts_of_kinds[0]).startswith(first)
     assert ["open" in attributes(one) for one in texts_of_kinds] == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize("kind", ["charts", "ecr", "dockerhub", "github"])
+def test_a_kind_that_cannot_notify_says_so_and_shows_the_script_alone(console, source, kind):
+    Instance.objects.filter(pk=source.pk).update(kind=kind)
+    page = console.get("/i/prod-gz/").content.decode()
+    (recipe,) = [one for one in elements(page, "details") if attributes(one).get("class") == "snippets"]
+    assert words(recipe).startswith("Scripts") and "open" in attributes(recipe)
+    assert "cannot tell this console of pushes by itself" in page and "Set up the registry" not in texts(page, "h3")
+
+
+def test_a_kind_that_lists_nothing_to_anybody_is_no_warning(console, source):
+    Instance.objects.filter(pk=source.pk).update(kind="dockerhub")
+    part = console.get("/i/prod-gz/namespaces/").content.decode()
+    assert "Docker Hub has no list of all repositories" in part
+    section = part[part.index('id="namespaces"') :]
+    assert "problem" not in section[: section.index("</section>")]
 
 
 @pytest.mark.usefixtures("valkey")

@@ -353,3 +353,40 @@ def test_each_kind_says_what_to_know_of_it(console):
     told = {attributes(one)["data-kind"]: words(one) for one in elements(page, "div") if "data-kind" in attributes(one)}
     assert {kind.value for kind in Instance.Kind} - {"registry"} == set(told)
     assert "ratelimit" not in told["dockerhub"] and "access token" in told["dockerhub"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"), [("dockerhub", "https://registry-1.docker.io"), ("github", "https://ghcr.io")]
+)
+def test_a_kind_with_one_address_needs_none(console, values, kind, url):
+    console.post("/instances/new/", values | {"kind": kind, "url": " "})
+    assert Instance.objects.get().url == url
+
+
+def test_each_kind_tells_its_own_example_of_an_address(console):
+    page = console.get("/instances/new/").content.decode()
+    spans = (one for one in elements(page, "span") if "data-kind" in attributes(one))
+    told = {attributes(one)["data-kind"]: words(one) for one in spans}
+    assert told.keys() == {kind.value for kind in Instance.Kind}
+    assert told["dockerhub"] == "Blank: https://registry-1.docker.io, as for everybody."
+    assert told["tcr"] == "For example https://name.tencentcloudcr.com"
+    assert "registry.example" not in "".join(told[kind] for kind in told.keys() - {"registry", "harbor"})
+
+
+def test_what_to_know_of_a_kind_is_a_list(console):
+    page = console.get("/instances/new/").content.decode()
+    advice = next(one for one in elements(page, "div") if attributes(one).get("data-kind") == "tcr")
+    points = texts(str(advice), "li")
+    assert len(points) == 3 and points[1].startswith("To make namespaces") and points[2].startswith("In CAM it needs")
+
+
+def test_what_was_tested_stays_known_when_something_else_is_to_be_corrected(console, values, start_registry):
+    values = values | {"url": start_registry().url}
+    page = console.post("/instances/test/", values, headers={"HX-Request": "true"}).content.decode()
+    tested = next(attributes(one)["value"] for one in elements(page, "input") if attributes(one)["name"] == "tested")
+    page = console.post("/instances/new/", values | {"tested": tested, "region": ""}).content.decode()
+    kept = [attributes(one)["value"] for one in elements(page, "input") if attributes(one).get("name") == "tested"]
+    assert kept == [tested]
+    console.post("/instances/new/", values | {"tested": tested})
+    assert Instance.objects.get().healthy is True
+    assert "Reachable" in console.get("/instances/").content.decode()

@@ -17,6 +17,7 @@ from sync.services import grants
 from sync.services.grants import Right
 
 OPEN, SIGNED_IN, PLATFORM, GIVERS, STAFF = "open", "signed in", "platform", "who gives access", "staff"
+UNSEEN = "platform, and unseen by others"
 TOKEN, SIGHT, BEARER = "a token, or platform", "a role on the target, too", "a token for pipelines"
 NO_PROVIDER = "single sign-on"
 # What a GET needs, and what a POST needs where that is another matter; None: there is no such method.
@@ -29,7 +30,7 @@ NEEDED: dict[str, tuple[str | None, str | None]] = {
     "metrics": (TOKEN, None),
     "instance-new": (PLATFORM, PLATFORM),
     "instance-test": (None, PLATFORM),
-    **dict.fromkeys(("region-pair-add", "region-pair-remove"), (None, PLATFORM)),
+    **dict.fromkeys(("region-pair-add", "region-pair-remove"), (None, UNSEEN)),
     **dict.fromkeys(("access", "audit"), (GIVERS, None)),
     # Not there without a provider: see test_sso.
     **dict.fromkeys(("sso", "sso-callback"), (NO_PROVIDER, None)),
@@ -137,6 +138,8 @@ def expected(need: str, role: str, whose: str) -> set[int]:
         return set()
     if need == PLATFORM:
         return {403}
+    if need == UNSEEN:
+        return {404}
     if need in (STAFF, TOKEN):
         return {302} if need == STAFF else {401}
     if need == GIVERS:

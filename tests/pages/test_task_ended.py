@@ -3,7 +3,8 @@
 import pytest
 
 from sync.models import SyncTask
-from tests.pages.html import attributes, by_id, texts, words
+from sync.services import failures
+from tests.pages.html import attributes, by_id, elements, texts, words
 from tests.pages.test_tasks import make_repository, make_task, url_of
 
 
@@ -17,6 +18,56 @@ def failed_at(rule, *sides: str) -> SyncTask:
     for number, side in enumerate(sides):
         repository.resources.create(tag=f"v{number}", outcome="failed", side=side, reason="Refused.")
     return task
+
+
+def failed_alike(rule, tags: int, *repositories: str) -> SyncTask:
+    """For one cause, in words that differ by the names alone; and one of the last repository for another."""
+    number = tags * len(repositories) + 1
+    told = {"planned": number, "failed": number, "all_planned": True, "repository_count": len(repositories)}
+    task = make_task(rule, "failed", **told)
+    for name in repositories:
+        row = make_repository(task, name, "failed", planned=tags, failed=tags, listed=True)
+        for tag in range(tags):
+            doing = f"Target prod-eu: cannot push manifest {name}:v{tag}"
+            why = {"side": "target", "http_status": 403, "code": "DENIED", "hint": "Give the account the right."}
+            row.resources.create(tag=f"v{tag}", outcome="failed", reason=f"{doing}: refused v{tag}", **why)
+    row.resources.create(tag="w", outcome="failed", side="source", reason="Source prod-gz: cannot read w: it is gone")
+    return task
+
+
+def test_what_failed_for_one_cause_is_one_line_of_the_task(console, rule):
+    page = page_of(console, failed_alike(rule, 12, "prod/web", "prod/api"))
+    assert words(by_id(page, "progress-label")).startswith("25 of 25 resources tried, 25 failed")
+    causes = [words(one) for one in elements(by_id_whole(page), "li")]
+    assert causes == [
+        "24 tags in 2 repositories : Target: refused …. Give the account the right.",
+        "1 tag : Source: it is gone.",
+    ]
+
+
+def by_id_whole(page: str) -> str:
+    return page[page.index('id="causes"') : page.index("</ul>", page.index('id="causes"'))]
+
+
+def test_what_failed_for_one_cause_is_one_row_of_its_repository_to_be_opened(console, rule):
+    task = failed_alike(rule, 12, "prod/web")
+    page = console.get(f"{url_of(task)}repositories/{task.repositories.get().pk}/").content.decode()
+    heads = [words(head) for head in elements(page, "th") if attributes(head)["scope"] == "row"]
+    assert heads == ["12 tags v0, v1, …", "w"]
+    assert texts(page, "summary").count("The 12 tags") == 1
+    assert page.count("Give the account the right.") == 1
+    for tag in range(12):
+        assert f"cannot push manifest prod/web:v{tag}: refused v{tag}" in page, "each can be read in full"
+
+
+def test_one_failure_alone_is_told_at_its_tag_only(console, rule):
+    assert 'id="causes"' not in page_of(console, failed_at(rule, "target"))
+
+
+def test_more_failures_than_are_looked_at_are_told_as_at_least(console, rule, monkeypatch):
+    monkeypatch.setattr(failures, "GROUPED", 5)
+    page = page_of(console, failed_alike(rule, 12, "prod/web"))
+    assert "At least 5 tags" in page
 
 
 @pytest.mark.parametrize(("side", "instance"), [("source", "prod-gz"), ("target", "prod-eu")])

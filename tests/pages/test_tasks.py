@@ -241,7 +241,7 @@ def test_a_repository_with_nothing_to_do_shows_no_status(console, rule):
 def test_the_bar_of_an_ended_task_tells_its_failures(console, rule):
     task = make_task(rule, "partial", planned=64, copied=63, failed=1, all_planned=True)
     page = console.get(url_of(task)).content.decode()
-    assert words(by_id(page, "progress-label")).startswith("64 of 64 resources done, 1 failed, 0")
+    assert words(by_id(page, "progress-label")).startswith("64 of 64 resources tried, 1 failed, 0")
     assert attributes(by_id(page, "task-progress"))["class"] == "status-partial"
     SyncTask.objects.update(copied=64, failed=0)
     assert "failed" not in words(by_id(console.get(url_of(task)).content.decode(), "progress-label"))

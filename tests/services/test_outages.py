@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from demo.registries import free_port
 from sync.models import Instance, LogLine, Status, SyncTask, TaskPart, TaskResource
-from sync.services import outages
+from sync.services import outages, waiting
 from sync.services.configure import save_instance
 from sync.services.execute import run_slice
 from sync.services.trial import test_connection as try_connection
@@ -130,6 +130,38 @@ def test_it_goes_on_by_itself_when_the_registry_is_back(rule, namespace, source,
     assert LogLine.objects.filter(task=task, message__contains="answer again").exists()
     rule.target.refresh_from_db()
     assert (rule.target.down_since, rule.target.next_try_at, rule.target.down_reason) == (None, None, "")
+
+
+def test_it_goes_on_without_what_it_waited_for_though_some_of_it_failed(rule, namespace, source, target, settings):
+    settings.RESOURCES_AT_ONCE = 1
+    push(source, f"{namespace}/web", "v1", some_image())
+    task = task_with_rows(rule, f"{namespace}/web", tags=["v1"])
+    SyncTask.objects.update(failed=1, planned=2)
+    reached_at(rule.target, nobody_there())
+    assert work(task) is False
+    assert "cannot reach the registry" in task.reason and task.failed == 1
+    reached_at(rule.target, target)
+    time_passes(rule.target, minutes=1)
+    seen = []
+    run_slice(SyncTask.objects.get(pk=task.pk), patient=True, watch=lambda now: seen.append(now.reason))
+    task.refresh_from_db()
+    assert seen and not any(seen)
+    assert (task.status, task.reason, task.waits_since) == (Status.PARTIAL, "", None)
+
+
+def test_what_one_worker_waited_for_while_others_went_on_is_no_reason_of_the_end(rule, namespace, source):
+    """It looked in while an instance was away for a moment, and the others brought the rest."""
+    push(source, f"{namespace}/web", "v1", some_image())
+    task = open_here(rule)
+
+    def look_in(_):
+        if SyncTask.objects.filter(pk=task.pk, waits_since=None).exists():
+            waiting.begin(task, "Target frankfurt: cannot reach the registry.")
+            now = SyncTask.objects.get(pk=task.pk)
+            assert now.reason and now.standing_reason == ""
+
+    work(task, watch=look_in)
+    assert (task.status, task.copied, task.reason, task.waits_since) == (Status.SUCCEEDED, 1, "", None)
 
 
 def test_a_target_that_dies_in_the_middle_fails_nothing(rule, namespace, source, target, settings):

@@ -15,7 +15,7 @@ from sync.credentials import CredentialKeyMissing
 from sync.management.acting import Acting, acting_of, add_acting, as_os_user
 from sync.management.following import FollowingCommand
 from sync.oci.errors import OciError
-from sync.services import bulk, preview
+from sync.services import bulk, fitting, preview
 from sync.services.overlaps import Overlap
 from sync.services.volume import Volume, weigh
 
@@ -122,6 +122,8 @@ class Command(FollowingCommand):
             return
         told = "; ".join(filter(None, (preview.counted(plan.planned) or "nothing matches", str(plan.volume))))
         self.tell(f"{rule} -> {rule.target}: {told}")
+        if fault := fitting.type_fault(rule):
+            self.tell(f"  The rule does not fit: {fault}")
         if plan.overlaps is None:
             self.tell("  There was no time to look for other rules that write to the same names.")
         for overlap in plan.overlaps or ():

@@ -8,7 +8,7 @@ from sync.oci.errors import Cancelled, Denied, NotFound, OciError, ProtocolViola
 from sync.oci.list_api import Bookmark
 from sync.oci.reference import NAMESPACE_TOP
 from sync.registries.base import Registry
-from sync.registries.charts.writing import ChartClient
+from sync.registries.charts.writing import NO_API, ChartClient
 
 NAMESPACES_HINT = "Type the namespace: the path below the address at which index.yaml lies."
 
@@ -22,6 +22,8 @@ class ChartRepository(Registry):
         "/chartrepo, the namespace is the project). A repository is a chart, a tag its version. A target needs "
         "ChartMuseum's API; only charts can be copied there, of up to 20 MiB."
     )
+
+    types = ("chart",)
 
     @property
     def _charts(self) -> ChartClient:
@@ -44,6 +46,16 @@ class ChartRepository(Registry):
 
     def ensure_namespace(self, namespace: str) -> None:
         """ChartMuseum makes a tenant with its first chart; the projects of Harbor and TCR must exist."""
+
+    def unwritable(self, namespace: str) -> str:
+        """A plain web server has an index, and no ChartMuseum to take uploads."""
+        try:
+            self._charts.try_upload(namespace)
+        except OciError as problem:
+            if problem.status in NO_API:
+                return f"Nothing takes uploads at this address (HTTP {problem.status}): it can only be a source."
+            raise
+        return ""
 
     def delete_tag(self, repository: str, tag: str, check: Callable[[], None]) -> None:
         self.client.delete_manifest(repository, tag, check)

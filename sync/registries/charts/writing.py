@@ -11,7 +11,7 @@ from sync.oci.client import Content, Upload
 from sync.oci.errors import DigestMismatch, InvalidManifest, NotFound, OciError, Rejected, ServerFault
 from sync.oci.manifest import HELM_CONFIG, Descriptor, Manifest
 from sync.oci.manifest_api import Pushed
-from sync.oci.reference import check_repository, check_tag, digest_of, is_digest
+from sync.oci.reference import NAMESPACE_TOP, check_repository, check_tag, digest_of, is_digest
 from sync.oci.transport import always
 from sync.registries.charts.artifact import (
     CHART_LAYERS,
@@ -75,16 +75,18 @@ class ChartWriting(ChartReading):
         return Upload("")
 
     def start_upload(self, repository: str) -> Upload:
-        """Tries what needs no chart: an empty one is refused by who would take one. Raises OciError for who would not.
+        """At the address itself: what namespaces there are is not known. Raises OciError where nothing takes charts."""
+        self.try_upload(NAMESPACE_TOP)
+        return Upload("")
 
-        At the address itself: what namespaces there are is not known.
-        """
+    def try_upload(self, namespace: str) -> None:
+        """What needs no chart: an empty one is refused by who would take one. Raises OciError for who would not."""
         with self._doing("try an upload"):
             try:
-                self._ask("POST", self._api_path(""), body=b"", ok=(400, 422)).close()
+                path = self._api_path("" if namespace == NAMESPACE_TOP else namespace)
+                self._ask("POST", path, body=b"", ok=(400, 422)).close()
             except OciError as problem:
                 raise _without_api(problem) from None
-        return Upload("")
 
     def abandon(self, repository: str, session: Upload) -> None:
         """There are no sessions."""

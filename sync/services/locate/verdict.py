@@ -8,6 +8,7 @@ from sync.models import SyncRule
 from sync.oci.manifest import Kind
 from sync.oci.reference import in_namespace, is_digest_tag
 from sync.replication.pattern import Pattern
+from sync.services.fitting import refusal_of_type
 from sync.services.locate.asking import Seen, State
 from sync.services.locate.routes import Route
 from sync.services.locate.wanted import Wanted
@@ -71,6 +72,8 @@ def _by_expressions(labels: tuple[str, str], include: str, exclude: str, name: s
 def _by_kind(rule: SyncRule, kind: Kind | None) -> Iterator[Reason]:
     if kind is not None and kind.value not in rule.resources:
         yield Reason("Type", f"this is {KIND_WORDS[kind]}, which the rule leaves out.")
+    elif kind is not None and (refusal := refusal_of_type(rule.target, kind.value)):
+        yield Reason("Target", refusal)
 
 
 def judge(route: Route, wanted: Wanted, source: Seen, target: Seen) -> tuple[Verdict, list[Reason]]:

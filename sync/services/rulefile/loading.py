@@ -10,7 +10,7 @@ from django.db import transaction
 
 from sync.credentials import CredentialKeyMissing
 from sync.models import Instance, SyncRule
-from sync.services import circles, configure
+from sync.services import circles, configure, fitting
 from sync.services.rulefile.format import INSTANCE_FIELDS, RULE_FIELDS, Field, Refused
 from sync.services.rulefile.reading import Document, Entry, Fault, RuleFileError, read
 from sync.services.rulefile.report import Change, Report, difference
@@ -144,6 +144,8 @@ class _Loading:
         details = self._bring(rule, entry, RULE_FIELDS)
         if details is None:
             return
+        if fault := fitting.type_fault(rule):
+            raise Fault(entry.line_of("resources"), fault)
         if self._bring_secret(rule, secret, entry):
             details.append("webhook.secret: changed")
         if self._counts(rule, details):
