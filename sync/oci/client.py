@@ -40,5 +40,8 @@ class Client(ListApi, ManifestApi, BlobApi):
         there = self.head_manifest(repository, tag)
         return there.digest if there else ""
 
-    def give_up(self, repository: str, manifest: Manifest) -> None:
-        """Told when the manifest will not be written, though its blobs may have come."""
+    def expect(self, repository: str, manifest: Manifest) -> None:
+        """Told before the blobs of a manifest come that is to be written under a tag."""
+
+    def expect_no_more(self, repository: str, manifest: Manifest) -> None:
+        """Told for each such time when it was written, or will not be, whichever of its blobs have come."""

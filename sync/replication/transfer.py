@@ -80,11 +80,11 @@ class Transfer:
 
         looked_at: when the target was seen to hold what the decision says (monotonic seconds).
         """
+        self._target.expect(journey.target_repository, root)
         try:
             await self._copy(journey, decision, root, looked_at)
-        except BaseException:
-            self._target.give_up(journey.target_repository, root)
-            raise
+        finally:
+            self._target.expect_no_more(journey.target_repository, root)
 
     async def _copy(self, journey: Journey, decision: Decision, root: Manifest, looked_at: float) -> None:
         await self._bring_parts(journey, root)

@@ -227,17 +227,33 @@ def test_what_is_gone_from_the_source_goes_by_a_process_that_remembers_nothing(k
         assert museum.charts() == ["web-0.9.0.tgz"]
 
 
+def test_what_one_tag_may_not_have_stays_for_another_that_waits_for_the_same_package():
+    content = package("web", "1.0.0")
+    manifest = make_chart(content).manifest
+    with FakeChartMuseum() as museum:
+        client = charts(museum.url, "target").client
+        for _ in ("latest", "1.0.0"):
+            client.expect("web", manifest)
+            client.upload("web", manifest.layers[0], [content])
+        with pytest.raises(InvalidManifest):
+            client.put_manifest("web", "latest", manifest)
+        client.expect_no_more("web", manifest)
+        client.put_manifest("web", "1.0.0", manifest)
+        assert sha256(museum.files["", "web-1.0.0.tgz"]).hexdigest() == manifest.layers[0].digest[7:]
+
+
 def test_nothing_waits_for_a_manifest_that_does_not_come():
     content = package("web", "1.0.0")
     manifest = make_chart(content).manifest
     with FakeChartMuseum() as museum:
         client = charts(museum.url, "target").client
         for _ in range(2):
-            client.upload("web", manifest.layers[0], [content])
-        assert sum(uses for _, uses in vars(client)["_waiting"].values()) == 2
-        client.give_up("web", manifest)
-        client.put_manifest("web", "1.0.0", manifest)
-        assert vars(client)["_waiting"] == {}
+            client.expect("web", manifest)
+        client.upload("web", manifest.layers[0], [content])
+        client.expect_no_more("web", manifest)
+        assert list(vars(client)["_waiting"]) == [("web", manifest.layers[0].digest)]
+        client.expect_no_more("web", manifest)
+        assert vars(client)["_waiting"] == {} and not vars(client)["_expected"]
         with pytest.raises(InvalidManifest):
             client.put_manifest("web", "1.0.0", manifest)
-        assert sha256(museum.files["", "web-1.0.0.tgz"]).hexdigest() == manifest.layers[0].digest[7:]
+        assert museum.charts() == []

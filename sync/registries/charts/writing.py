@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from secrets import token_hex
 from typing import Any, ClassVar
@@ -37,13 +38,14 @@ NO_DELETION_HINT = "Deletion may be off in this repository (ChartMuseum: --disab
 
 
 class ChartWriting(ChartReading):
-    """Keeps the parts of a chart in memory from their upload until its manifest is written or given up."""
+    """Keeps the parts of a chart in memory while a manifest is expected that has them."""
 
     keeps_parts: ClassVar[bool] = False
 
     def __init__(self, *positional: Any, **options: Any) -> None:
         super().__init__(*positional, **options)
-        self._waiting: dict[tuple[str, str], tuple[bytes, int]] = {}
+        self._waiting: dict[tuple[str, str], bytes] = {}
+        self._expected: Counter[tuple[str, str]] = Counter()
         self._waiting_turn = threading.Lock()
         self._seen: set[tuple[str, str]] = set()
 
@@ -107,13 +109,21 @@ class ChartWriting(ChartReading):
             if descriptor.size > PACKAGE_LIMIT:
                 raise OciError(f"it has {descriptor.size} bytes", hint=LARGE_HINT)
             part = b"".join(map(bytes, _exactly(descriptor, content(0) if callable(content) else content)))
-        key = repository, descriptor.digest
         with self._waiting_turn:
-            uses = self._waiting[key][1] if key in self._waiting else 0
-            self._waiting[key] = part, uses + 1
+            self._waiting[repository, descriptor.digest] = part
 
-    def give_up(self, repository: str, manifest: Manifest) -> None:
-        self._take(repository, manifest)
+    def expect(self, repository: str, manifest: Manifest) -> None:
+        with self._waiting_turn:
+            self._expected.update((repository, blob.digest) for blob in manifest.blobs)
+
+    def expect_no_more(self, repository: str, manifest: Manifest) -> None:
+        """Another tag may wait for the same parts, whatever became of this one."""
+        with self._waiting_turn:
+            self._expected.subtract((repository, blob.digest) for blob in manifest.blobs)
+            for key in [(repository, blob.digest) for blob in manifest.blobs]:
+                if self._expected[key] <= 0:
+                    del self._expected[key]
+                    self._waiting.pop(key, None)
 
     def put_manifest(
         self, repository: str, reference: str, manifest: Manifest, check: Callable[[], None] = always
@@ -123,14 +133,14 @@ class ChartWriting(ChartReading):
         Over another one only when that was seen: whoever looked first has decided that it may be overwritten.
         """
         with self._doing(f"upload chart {repository}:{reference}"):
-            parts = self._take(repository, manifest)
             package_digest, provenance_digest = chart_layer(manifest), provenance_layer(manifest)
-            package = parts.get(package_digest)
+            package = self._waiting.get((repository, package_digest))
             if package is None or is_digest(reference):
                 raise InvalidManifest("a chart repository takes a chart with its package, under its version")
             version = _fitting_version(package, repository, reference)
             there = Version(version, f"charts/{split_name(repository)[1]}-{version}.tgz", package_digest)
-            self._send_files(repository, there, package, parts.get(provenance_digest, b""), check)
+            provenance = self._waiting.get((repository, provenance_digest), b"")
+            self._send_files(repository, there, package, provenance, check)
             self._written[repository, reference] = there
             MEMORY.inside.put(manifest.digest, package_digest)
             return Pushed(manifest.digest, False)
@@ -172,18 +182,6 @@ class ChartWriting(ChartReading):
         namespace, name = split_name(repository)
         there = self._index(namespace, anew=True).charts.get(name, {}).get(tag_of(version.version))
         return there is not None and version.digest in ("", there.digest)
-
-    def _take(self, repository: str, manifest: Manifest) -> dict[str, bytes]:
-        """What waited for the manifest; others may wait for the same."""
-        taken = {}
-        with self._waiting_turn:
-            for blob in manifest.blobs:
-                part, uses = self._waiting.pop((repository, blob.digest), (b"", 0))
-                if uses:
-                    taken[blob.digest] = part
-                if uses > 1:
-                    self._waiting[repository, blob.digest] = part, uses - 1
-        return taken
 
 
 class ChartClient(ChartWriting):
