@@ -45,7 +45,7 @@ def console(registry_binary: Path) -> Iterator[Console]:
                 stderr=output,
             )
         try:
-            wait_until(lambda: "Ctrl-C ends" in screen.read_text(), 60, "the welcome of the demo")
+            wait_until(lambda: "Ctrl-C ends" in screen.read_text(), 180, "the welcome of the demo")
             told = screen.read_text()
             registries = dict(re.findall(r"^    (guangzhou|frankfurt) .*(http://\S+)$", told, re.MULTILINE))
             url, password = re.findall(r"answers at +(\S+)|the password +(\S+)", told)
