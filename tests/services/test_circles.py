@@ -1,6 +1,6 @@
 """The ring that a rule closes, told from the rules alone."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -147,10 +147,10 @@ def test_among_two_thousand_rules(closed, instances, rule_from, django_assert_ma
         for number in range(2000)
     )
     rule = rule_from("c:team-7" if closed else "c:nothing", "a:team-7")
-    began = perf_counter()
+    began = process_time()
     with django_assert_max_num_queries(2):
         found = ring(rule)
-    assert perf_counter() - began < 1
+    assert process_time() - began < 1
     assert found == ("c/to-a → a/r21 → b/r22 → c/to-a" if closed else "")
 
 
@@ -166,6 +166,6 @@ def test_the_search_ends_where_very_many_rules_lie_below_one(instances, rule_fro
         for number in range(700)
         for one, other in (("a", "b"), ("b", "c"), ("c", "b"))
     )
-    began = perf_counter()
+    began = process_time()
     ring(rule_from("d:prod", "a:prod"))
-    assert perf_counter() - began < 2
+    assert process_time() - began < 2
