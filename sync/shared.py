@@ -94,6 +94,10 @@ class SharedHints:
             self._given_up.add(digest)
         self._news.set()
 
+    def forget(self, digest: str) -> None:
+        """Who brings it then tells the others where it is now."""
+        self._local.forget(digest)
+
     def _look(self, digests: Sequence[str]) -> bool:
         """Whether none of them is being moved by somebody else; everything is ours while the server is away."""
         found = self._ask(LOOK, digests)

@@ -23,6 +23,17 @@ def test_one_of_two_workers_moves_a_digest_and_the_other_mounts_it():
         assert not theirs.kept_in(TWO)
 
 
+def test_where_a_digest_was_thought_to_be_is_put_right_for_all():
+    with shared_hints(1, Hints()) as ours:
+        assert ours.claim(ONE)
+        ours.keeps(ONE, "gone/repo")
+    with shared_hints(1, Hints()) as ours, shared_hints(1, Hints()) as theirs:
+        wait_until(lambda: ours.claim(ONE) and ours.kept_in(ONE) == "gone/repo")
+        ours.forget(ONE)
+        ours.keeps(ONE, "new/repo")
+        wait_until(lambda: theirs.claim(ONE) and theirs.kept_in(ONE) == "new/repo")
+
+
 def test_what_is_given_up_is_for_the_next():
     with shared_hints(1, Hints()) as ours, shared_hints(1, Hints()) as theirs:
         assert ours.claim(ONE)

@@ -253,7 +253,8 @@ class Transport:
             return False
         told = parse_retry_after(response.header("Retry-After"))
         if told is not None and told <= RETRY_AFTER_CAP:
-            self._places.route(url)[0].quiet_until = time.monotonic() + told
+            place, _ = self._places.route(url)
+            place.quiet_until = max(place.quiet_until, time.monotonic() + told)
         if final or (told is not None and told > RETRY_AFTER_CAP):
             return False
         log.info("%s answered %d; attempt %d", _shown(url), response.status, attempt)

@@ -77,6 +77,8 @@ class Blobs:
         upload = self._target.mount(journey.target_repository, blob.digest, known or journey.target_repository)
         self._expect(blob, None if upload is None else journey)
         if upload is not None:
+            if not self._same_instance:
+                self._whereabouts.forget(blob.digest)
             self._upload(blob, journey, upload)
         self._whereabouts.keeps(blob.digest, journey.target_repository)
         self._expected[blob.digest] = None

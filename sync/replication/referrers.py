@@ -76,7 +76,7 @@ class Referrers:
         if found.entries and self._target.referrers(journey.target_repository, found.subject) is None:
             await self._write_fallback_index(journey, found)
         for tag in found.cosign_tags:
-            await self._bring_tag(journey, tag)
+            await self._bring_tag(journey, tag, depth)
 
     async def _bring_entry(self, journey: Journey, entry: Descriptor, depth: int) -> None:
         if entry.digest in journey.referrers_seen:
@@ -129,13 +129,19 @@ class Referrers:
         except (Unauthorized, Denied):
             return None
 
-    async def _bring_tag(self, journey: Journey, tag: str) -> None:
-        there = self._there(journey, tag)
-        if there is not None and not self._overwrite:
+    async def _bring_tag(self, journey: Journey, tag: str, depth: int) -> None:
+        if tag in journey.referrers_seen:
             return
-        manifest = self._source.get_manifest(journey.source_repository, tag)
-        if (there is None or there.digest != manifest.digest) and await self._may_write(journey, tag, manifest, there):
-            await self._bring(journey, tag, manifest)
+        journey.referrers_seen.add(tag)
+        there = self._there(journey, tag)
+        digest = there.digest if there else ""
+        if there is None or self._overwrite:
+            manifest = self._source.get_manifest(journey.source_repository, tag)
+            if digest != manifest.digest and await self._may_write(journey, tag, manifest, there):
+                await self._bring(journey, tag, manifest)
+                digest = manifest.digest
+        if digest and (nested := self.find(journey, digest)):
+            await self.bring(journey, nested, depth + 1)
 
     async def _may_write(self, journey: Journey, tag: str, manifest: Manifest, there: Descriptor | None) -> bool:
         """A newer signature stays, like any other newer push."""

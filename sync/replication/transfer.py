@@ -167,6 +167,8 @@ class Transfer:
     async def _bring_parts(self, journey: Journey, manifest: Manifest, depth: int = 0) -> None:
         if depth > MAX_DEPTH:
             raise InvalidManifest(f"indexes are nested more than {MAX_DEPTH} deep", side="source")
+        if manifest.is_index:
+            self._below[manifest.digest] = manifest.children
         await self._blobs.ensure(manifest.blobs, journey)
         children = (self._bring_child(journey, manifest, child, depth + 1) for child in manifest.children)
         await self._graph.all((FIRST, child) for child in children)
@@ -184,6 +186,8 @@ class Transfer:
 
         await self._children.do((journey.target_repository, child.digest), bring)
         journey.sent.add(child.digest)
+        if child.is_index:  # another journey may have brought it, with what lies below
+            journey.sent.update(self._descendants(journey, child))
 
     async def _bring_manifest(self, journey: Journey, reference: str, manifest: Manifest, depth: int = 0) -> None:
         await self._bring_parts(journey, manifest, depth)

@@ -28,6 +28,9 @@ class Whereabouts(Protocol):
     def give_up(self, digest: str) -> None:
         """It was not moved after all."""
 
+    def forget(self, digest: str) -> None:
+        """It is not where it was seen."""
+
 
 class Hints:
     """Whereabouts as one process knows them; forgets everything beyond some megabytes: that costs uploads, no more."""
@@ -58,3 +61,7 @@ class Hints:
 
     def give_up(self, digest: str) -> None:
         """Nobody waits for it."""
+
+    def forget(self, digest: str) -> None:
+        with self._lock:
+            self._kept_in.pop(digest, None)

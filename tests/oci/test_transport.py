@@ -13,6 +13,7 @@ from sync.oci.client import Client, Endpoint
 from sync.oci.errors import Cancelled, ResponseTooLarge, TooManyRequests
 from sync.oci.transport import Transport
 from tests.fakes.registry import Answer, FakeRegistry, Received
+from tests.support import wait_until
 
 OK = Answer(body=b"ok")
 
@@ -106,6 +107,27 @@ def test_retry_after_holds_back_every_request_to_the_host(fake, form):
     started = time.monotonic()
     transport.request("GET", "/y")
     assert time.monotonic() - started > 0.5
+
+
+def test_a_shorter_wait_does_not_end_a_longer_one(fake):
+    transport, late = Transport(Endpoint(fake.url), attempts=1), threading.Event()
+
+    def answer_late(_: object) -> Answer:
+        late.wait(10)
+        return Answer(429, {"Retry-After": "0"})
+
+    fake.script("GET", "/x", Answer(429, {"Retry-After": "2"}))
+    fake.script("GET", "/y", OK)
+    fake.script("GET", "/z", answer_late)
+    other = threading.Thread(target=lambda: transport.request("GET", "/z"))
+    other.start()
+    wait_until(lambda: fake.received("GET"))
+    started = time.monotonic()
+    transport.request("GET", "/x")
+    late.set()
+    other.join()
+    transport.request("GET", "/y")
+    assert time.monotonic() - started > 1.5
 
 
 def test_other_hosts_go_on_while_one_wants_us_to_wait(fake):

@@ -76,6 +76,29 @@ def test_cosigns_digest_tags_arrive_though_no_expression_matches_them(kind, sour
     assert judge.digest(target, f"{name}:{fallback_tag(stranger)}.{kind}") == ""
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_a_signature_of_what_a_cosign_tag_holds_arrives(before, source, target, namespace, judge):
+    """Also where an earlier run has brought that already."""
+    name = f"{namespace}/web"
+    image = push(source, name, "v1", support.some_image())
+    sbom = push(source, name, f"{fallback_tag(image)}.sbom", support.other())
+    if before:
+        replicate(source, target, source_namespace=namespace)
+    signature = push(source, name, f"{fallback_tag(sbom)}.sig", support.other())
+    assert replicate(source, target, source_namespace=namespace).outcomes == {f"{name}:v1": "copied"}
+    assert judge.digest(target, f"{name}:{fallback_tag(image)}.sbom") == sbom.digest
+    assert judge.digest(target, f"{name}:{fallback_tag(sbom)}.sig") == signature.digest
+
+
+def test_a_cosign_tag_that_leads_back_to_itself_ends(source, target, namespace, judge):
+    name = f"{namespace}/web"
+    image = push(source, name, "v1", support.some_image())
+    tag = f"{fallback_tag(image)}.sig"
+    push(source, name, tag, image)
+    assert replicate(source, target, source_namespace=namespace).outcomes == {f"{name}:v1": "copied"}
+    assert judge.digest(target, f"{name}:{tag}") == image.digest
+
+
 @pytest.mark.parametrize("make", [support.some_image, support.some_index, support.nested_index])
 def test_a_signature_that_comes_after_the_copy_is_brought_by_the_next_run(make, source, target, namespace, judge):
     name = f"{namespace}/web"

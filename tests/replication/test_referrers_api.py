@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import requests
 
 from demo import artifacts
 from demo.artifacts import OCI_INDEX, Artifact, fallback_tag
@@ -198,3 +199,22 @@ def test_children_and_index_each_with_a_signature(source, target, namespace, jud
     assert [listed_by_tag(judge, target, name, one) for one in signed] == [{one.digest} for one in signatures]
     assert [lacking(target, name, one) for one in artifacts_there] == [[]] * len(artifacts_there)
     assert artifacts.digest_of(judge.raw(target, f"{name}:v1")) == index.digest
+
+
+@pytest.mark.parametrize("by_api", [False, True])
+def test_what_refers_below_an_index_that_two_tags_share_arrives_though_the_first_one_fails(
+    by_api, source, target, namespace, judge
+):
+    name = f"{namespace}/web"
+    with ReferrersRelay(source) as from_:
+        url = from_.url if by_api else source
+        nested, broken = some_index(), some_image()
+        push(source, name, "a", artifacts.index([nested, broken]))
+        push(source, name, "b", artifacts.index([nested]))
+        signed = nested.children[0]
+        signature = attach(url, name, signed) if by_api else sign(source, name, signed)
+        requests.delete(f"{source}/v2/{name}/manifests/{broken.digest}", timeout=10).raise_for_status()
+        ran = replicate(url, target, source_namespace=namespace, limits=Limits(calls_at_once=1))
+    assert ran.outcomes == {f"{name}:a": "failed", f"{name}:b": "copied"}
+    listed = judge.raw(target, f"{name}:{fallback_tag(signed)}")
+    assert signature.digest in str(listed)
