@@ -4,8 +4,6 @@ What one may not see does not exist (404); what one sees and may not do is refus
 sync.services.grants.
 """
 
-from urllib.parse import urlsplit
-
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404
@@ -40,19 +38,6 @@ def receiving_instances(user: Somebody) -> QuerySet[Instance]:
 
 def administered_instances(user: Somebody) -> QuerySet[Instance]:
     return instances_with(user, Right.ADMINISTER)
-
-
-def hosts_unseen_by(user: Somebody) -> dict[str, str]:
-    """Where the instances are that the user may not see, by host with and without a port; what to call each instead."""
-    seen = set(visible_instances(user).values_list("url", flat=True))
-    hosts: dict[str, str] = {}
-    for name, url in Instance.objects.exclude(url__in=seen).values_list("name", "url"):
-        host = urlsplit(url)
-        hosts |= dict.fromkeys((host.netloc.lower(), host.hostname or ""), name)
-    for url in seen:
-        hosts.pop(urlsplit(url).hostname or "", None)
-    hosts.pop("", None)
-    return hosts
 
 
 def require(user: Somebody, instance: Instance, right: Right) -> None:

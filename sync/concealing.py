@@ -4,15 +4,14 @@ A rule leads from an instance that one sees to one that one may not: why a tag f
 the machine. Done once for every answer, so that no page, log or download can forget it.
 """
 
-import re
 from collections.abc import Callable, Iterator
 
 from django.http import HttpRequest, HttpResponse
 
 from sync import access
+from sync.services.hosts import Conceal, concealing, hosts_unseen_by
 
 View = Callable[[HttpRequest], HttpResponse]
-Conceal = Callable[[str], str]
 TEXT = ("text/html", "text/plain", "application/json")
 
 
@@ -23,7 +22,7 @@ def conceal_hosts(get_response: View) -> View:
         if user is None or not user.is_authenticated or access.is_platform_administrator(user):
             return response
         if response.headers.get("Content-Type", "").startswith(TEXT):
-            _conceal(response, concealing(access.hosts_unseen_by(user)))
+            _conceal(response, concealing(hosts_unseen_by(user)))
         return response
 
     return middleware
@@ -37,12 +36,3 @@ def _conceal(response: HttpResponse, conceal: Conceal) -> None:
         response.content = conceal(response.content.decode()).encode()
         if response.has_header("Content-Length"):
             response.headers["Content-Length"] = str(len(response.content))
-
-
-def concealing(hosts: dict[str, str]) -> Conceal:
-    """hosts: what is to stand in place of each host, with a port or without."""
-    if not hosts:
-        return lambda text: text
-    longest_first = sorted(hosts, key=len, reverse=True)
-    found = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, longest_first))})(?![\w-]|\.\w|:\d)", re.IGNORECASE)
-    return lambda text: found.sub(lambda match: hosts[match[0].lower()], text)

@@ -39,7 +39,7 @@ ALLOWED = {
     "sync.jobs": ("sync.logs", "sync.queue", "sync.models", "sync.services"),
     "sync.schedule": ("sync.jobs", "sync.queue"),
     "sync.access": ("sync.models", "sync.services.grants"),
-    "sync.concealing": ("sync.access",),
+    "sync.concealing": ("sync.access", "sync.services.hosts"),
     "sync.checks": (*NOUNS, *QUEUE, "sync.oci.reference"),
 }
 # Pages, forms, admin and commands show what the engine tells; they never run it.

@@ -34,12 +34,24 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
         *(UserAdmin.fieldsets or ())[1:],
     )
 
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        return tuple(name for name in self.list_display if name != "roles" or _may_read_roles(request))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        told = super().get_fieldsets(request, obj)
+        return told if _may_read_roles(request) else [one for one in told if one[1]["fields"] != ("roles",)]
+
     @admin.display(description="Roles on instances")
     def roles(self, person: User) -> str:
         if access.is_platform_administrator(person):
             return "All: platform administrator"
         held = grants.roles_of(person) if person.pk else []
         return "; ".join(f"{instance.name}: {', '.join(words)}" for instance, words in held) or "None"
+
+
+def _may_read_roles(request: HttpRequest) -> bool:
+    """They name every instance."""
+    return access.is_platform_administrator(request.user)
 
 
 class ForPlatformAdministrators(ReadOnlyAdmin):

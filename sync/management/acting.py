@@ -15,11 +15,11 @@ from django.db.models import QuerySet
 
 from sync import access
 from sync.access import Right
-from sync.concealing import Conceal, concealing
 from sync.models import Instance, SyncRule, SyncTask
 from sync.services import bulk
 from sync.services.audit import Caller, on_behalf_of
 from sync.services.grants import instances_with
+from sync.services.hosts import Conceal, concealing, hosts_unseen_by
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Acting:
 
     def concealing(self) -> Conceal:
         """What to put every line through that is told: hosts that the user may not see."""
-        return concealing({} if self.user is None else access.hosts_unseen_by(self.user))
+        return concealing({} if self.user is None else hosts_unseen_by(self.user))
 
 
 def add_acting(parser: ArgumentParser) -> None:

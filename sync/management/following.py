@@ -14,11 +14,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from sync import logs
-from sync.concealing import Conceal
 from sync.management.acting import Acting
 from sync.management.progress import progress_of
 from sync.models import Status, SyncTask, TaskResource
 from sync.services import bulk, health
+from sync.services.hosts import Conceal
 from sync.services.trigger import Opened
 
 EXIT_STATUS = """exit status: 0 the targets hold what the rules promise; 1 something failed or was stopped;

@@ -7,9 +7,9 @@ from time import monotonic
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from sync.concealing import Conceal
 from sync.models import SyncTask
 from sync.services import bulk, waiting
+from sync.services.hosts import Conceal
 
 WAITING_ASKED_EVERY_SECONDS = 1.0
 

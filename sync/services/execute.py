@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -90,7 +91,16 @@ def _refusal(task: SyncTask) -> OciError | None:
         return None
     reason = grants.fault(rule)
     grants.suspend(rule, reason)
+    reason = reason or grants.fault(_as_started(rule, task))
     return OciError(reason, hint="Give the right back, or let somebody who has it save the rule.") if reason else None
+
+
+def _as_started(rule: SyncRule, task: SyncTask) -> SyncRule:
+    """The rule may lead elsewhere by now, and ask for less; the task keeps to what it was."""
+    was = copy(rule)
+    was.source, was.target = task.source or rule.source, task.target or rule.target
+    was.overwrite, was.delete_removed = (bool(task.snapshot.get(field)) for field in ("overwrite", "delete_removed"))
+    return was
 
 
 def finish(task: SyncTask) -> bool:

@@ -1,7 +1,7 @@
 """The Access page: roles given and taken, with what follows for rules; pairs of regions."""
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
 from sync.models import Instance, RegionPair, SyncRule
@@ -130,6 +130,17 @@ def test_the_admin_shows_the_roles_of_people(console, rule):
     for page in ("/admin/auth/user/", f"/admin/auth/user/{ann.pk}/change/"):
         assert "prod-gz: Operator" in console.get(page).content.decode()
     assert console.get("/admin/auth/user/add/").status_code == 200
+
+
+def test_roles_name_every_instance_and_are_not_for_all_who_may_see_people(client, rule):
+    ann = User.objects.create_user("ann")
+    grants.grant(Right.OPERATE, ann, rule.source)
+    support = User.objects.create_user("support", is_staff=True)
+    support.user_permissions.add(Permission.objects.get(codename="view_user"))
+    client.force_login(support)
+    for page in ("/admin/auth/user/", f"/admin/auth/user/{ann.pk}/change/"):
+        told = client.get(page).content.decode()
+        assert "ann" in told and "prod-gz" not in told
 
 
 def test_who_sees_a_rule_narrows_by_its_target_though_that_is_not_theirs(rule):

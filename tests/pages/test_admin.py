@@ -181,6 +181,23 @@ def _apart(model, number, **parents):
     return {name: value for name, value in apart.items() if name in columns}
 
 
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [
+        (SyncRule, {"webhook_url__startswith": "https://hooks"}),
+        (Instance, {"encrypted_password__startswith": "g"}),
+        (Instance, {"proxy__contains": "inner"}),
+        (LogLine, {"message__contains": "Started"}),
+        (TaskResource, {"reason__contains": "inner"}),
+        (TaskResource, {"repository__task__target__url__contains": "inner"}),
+    ],
+)
+def test_an_address_cannot_ask_for_what_is_no_filter(console, task, model, asked):
+    """Neither yes nor no is answered."""
+    assert console.get(list_of(model, **asked)).status_code == 400
+    assert console.get(list_of(SyncTask, status__exact="succeeded")).context["cl"].result_count == 1
+
+
 def test_no_password_is_shown(console, task):
     instance = Instance.objects.get(name="prod-gz")
     for url in (list_of(Instance), reverse("admin:sync_instance_change", args=[instance.pk])):

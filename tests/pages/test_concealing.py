@@ -4,10 +4,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from sync.concealing import concealing
 from sync.models import LogLine, Status, SyncTask, TaskRepository, TaskResource
 from sync.services import grants
 from sync.services.grants import Right
+from sync.services.hosts import concealing
 
 INNER = "registry.inner.example:5000"
 

@@ -11,12 +11,13 @@ import django_rq
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from sync import jobs, queue
-from sync.models import Announcement, Status, SyncRule, SyncTask, TaskRepository, TaskResource
-from sync.services import announce, execute
-from sync.services.announce import deliveries
+from sync.models import Announcement, Instance, Status, SyncRule, SyncTask, TaskRepository, TaskResource
+from sync.services import announce, execute, grants
+from sync.services.announce import deliveries, telling
 from sync.services.announce.sending import signature
 from sync.services.configure import delete_rule
 from sync.services.trigger import stop_task
@@ -145,6 +146,26 @@ def test_the_example_of_the_handbook_verifies_it(rule):
     old = {**headers, "X-Tcrconsole-Timestamp": "1000000000"}
     old["X-Tcrconsole-Signature"] = signature(SECRET, "1000000000", body)
     assert not space["is_from_console"](old, body, SECRET)
+
+
+@pytest.mark.parametrize("sees", [False, True])
+def test_the_receiver_reads_of_hosts_what_who_saved_the_rule_may(sees, rule):
+    """They have chosen the receiver."""
+    inner = "registry.inner.example:5000"
+    Instance.objects.filter(pk=rule.target.pk).update(url=f"https://{inner}")
+    rule.owner, rule.by_platform = User.objects.create_user("ann"), False
+    rule.save()
+    grants.grant(grants.Right.MANAGE_RULES, rule.owner, rule.source)
+    grants.grant(grants.Right.VIEW if sees else grants.Right.RECEIVE, rule.owner, rule.target)
+    task = ended(rule, failed=1)
+    why = f"connection refused by {inner}"
+    SyncTask.objects.filter(pk=task.pk).update(reason=why)
+    TaskResource.objects.filter(repository__task=task).update(reason=why)
+    task.refresh_from_db()
+    body = json.loads(telling.of_task(task, SyncRule.objects.get(pk=rule.pk)))
+    expected = why if sees else "connection refused by frankfurt"
+    assert (body["task"]["reason"], body["failures"][0]["reason"]) == (expected, expected)
+    assert body["target"]["instance"] == "frankfurt"
 
 
 def test_it_is_told_once_per_task(rule):

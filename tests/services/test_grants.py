@@ -123,6 +123,31 @@ def test_a_task_asks_again_when_it_starts(anns, ann, sides, namespace, source):
     assert anns.acts and run(anns).status == Status.SUCCEEDED
 
 
+def test_an_open_task_asks_for_what_it_was_started_with_though_the_rule_leads_elsewhere(anns, ann, sides):
+    elsewhere = Instance.objects.create(name="elsewhere", region="x", url=sides[1].url)
+    grants.grant(Right.RECEIVE, ann, elsewhere)
+    task = open_here(anns)
+    anns.target = elsewhere
+    anns.save()
+    grants.revoke(Right.RECEIVE, ann, sides[1])
+    work(task)
+    assert task.status == Status.FAILED and "lacks the right Receive on there" in task.reason
+    anns.refresh_from_db()
+    assert not anns.suspension
+
+
+def test_an_open_task_asks_for_the_right_to_overwrite_though_the_rule_does_not_any_more(anns, ann, sides):
+    grants.grant(Right.OVERWRITE, ann, sides[1])
+    anns.overwrite = True
+    anns.save()
+    task = open_here(anns)
+    anns.overwrite = False
+    anns.save()
+    grants.revoke(Right.OVERWRITE, ann, sides[1])
+    work(task)
+    assert task.status == Status.FAILED and "lacks the right" in task.reason
+
+
 @pytest.mark.parametrize("gone", ["deleted", "inactive"])
 def test_a_rule_does_not_outlive_its_owner(anns, ann, gone):
     if gone == "deleted":
