@@ -17,7 +17,7 @@ from sync.forms.managing import MANAGING, Managing
 from sync.forms.shared import NAME_ERRORS, tell_range
 from sync.models import Instance
 from sync.oci.addresses import Policy
-from sync.services.grants import is_platform_administrator
+from sync.services.grants import allowed_pairs, is_platform_administrator
 from sync.services.kinds import About, about_kinds, usual_address
 
 # Whoever changes one of these decides who can read the password.
@@ -115,6 +115,15 @@ class InstanceForm(Managing):
     def kinds(self) -> list[About]:
         """What to know of each kind; the page shows that of the chosen one."""
         return about_kinds()
+
+    def clean_region(self) -> str:
+        """Where data may go is decided by platform administrators: nobody else moves an instance past that."""
+        region: str = self.cleaned_data["region"]
+        if "region" in self.changed_data and allowed_pairs() and not is_platform_administrator(self._user):
+            raise forms.ValidationError(
+                "Pairs of regions decide what may be copied here: a platform administrator has to change the region."
+            )
+        return region
 
     def clean_poll_minutes(self) -> int:
         return self.cleaned_data["poll_minutes"] or 0

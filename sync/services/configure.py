@@ -44,6 +44,8 @@ def save_instance(instance: Instance, password: str | None, api_key: str | None 
     if before is not None and before.url != instance.url:
         # Another registry: what its tags held before says nothing of them.
         instance.origins.all().delete()
+    if before is not None and before.region != instance.region:
+        grants.review(SyncRule.objects.filter(Q(source=instance) | Q(target=instance)))
     # What waits for it tries at once whether the change has helped.
     outages.came_back(instance)
 

@@ -103,6 +103,30 @@ def test_the_first_pair_asks_back_and_names_what_it_would_stop(console, rule):
     assert RegionPair.objects.count() == 2, "those after it allow more, and are not asked for"
 
 
+def test_a_region_is_changed_by_platform_administrators_once_there_are_pairs(console, client, rule, ann):
+    rule.source.refresh_from_db()
+    grants.grant(Right.ADMINISTER, ann, rule.source)
+    client.force_login(ann)
+
+    def move(by: Client, region: str) -> bool:
+        """Whether it was saved; all else stays as it is."""
+        url = f"/instances/{rule.source.name}/edit/"
+        form = by.get(url).context["form"]
+        values = {name: form[name].value() for name in form.fields if form[name].value() not in (None, False, "")}
+        by.post(url, values | {"region": region})
+        return Instance.objects.get(pk=rule.source.pk).region == region
+
+    assert move(client, "ap-shanghai"), "without pairs a region is a word like others"
+    RegionPair.objects.create(source="ap-shanghai", target=rule.target.region)
+    assert not move(client, "moon")
+    assert move(console, "moon")
+    rule.refresh_from_db()
+    assert "from moon to" in rule.suspension
+    assert move(console, "ap-shanghai")
+    rule.refresh_from_db()
+    assert not rule.suspension
+
+
 def test_a_person_reads_their_own_roles(rule):
     ann, team = User.objects.create_user("ann"), Group.objects.create(name="night")
     ann.groups.add(team)
