@@ -53,6 +53,8 @@ PARTS = {
     "skopeo": Part("skopeo", "judging copies with another program's eyes", lambda: _on_path("skopeo")),
     "postgresql": Part("postgresql", "the second run of the database tests", _postgresql),
     "chromium": Part("chromium-headless-shell", "the browser tests", lambda: _on_path(*CHROMIUM)),
+    "curl": Part("curl", "trying the examples of the API as they stand", lambda: _on_path("curl")),
+    "jq": Part("jq", "trying the examples of the API as they stand", lambda: _on_path("jq")),
 }
 
 

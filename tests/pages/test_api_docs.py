@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from django.contrib.auth.models import User
 from sync.models import Instance, Status, SyncRule, SyncTask
 from sync.services import bulk
 from sync.views.api import KNOWN
+from tests import parts
 from tests.fakes.lists import HELD
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.pages.tokens import make_token
@@ -21,7 +21,11 @@ from tests.pages.tokens import make_token
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text()
 EXAMPLES = dict(re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL))
 
-pytestmark = pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="there is no curl or no jq")
+
+@pytest.fixture(autouse=True)
+def _programs() -> None:
+    for name in ("curl", "jq"):
+        parts.require(name)
 
 
 @pytest.fixture

@@ -144,7 +144,8 @@ def test_it_costs_few_queries(console, failed, django_assert_max_num_queries):
         )
         Delivery.objects.create(rule=another, target=failed.target, repository="prod/web", tag="1.2.3", digest="d")
     with django_assert_max_num_queries(12):
-        looked_up(console)
+        page = looked_up(console)
+    assert all(f"r{number}" in page for number in range(20))
 
 
 @pytest.fixture
