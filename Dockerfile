@@ -1,5 +1,4 @@
-# One image for every process of the console; compose.yaml has their command lines. Built without a container engine
-# at hand so far: the processes are tried without one (tests/production).
+# One image for every process of the console; compose.yaml has their command lines.
 FROM python:3.11.14-slim-bookworm AS build
 COPY requirements.txt /
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --disable-pip-version-check -r /requirements.txt

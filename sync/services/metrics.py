@@ -17,6 +17,7 @@ from sync.services import health, lag, removals, tallies
 LAGS = {"median": "lag_median", "p95": "lag_p95", "worst": "lag_worst"}
 OUTCOMES = ("copied", "unchanged", "conflict", "superseded", "failed", "removed")
 SIDES = ["source", "target"]
+ENDED = [status for status in Status if status not in OPEN]
 
 
 def exposition() -> bytes:
@@ -78,13 +79,19 @@ def _tasks() -> Iterator[Metric]:
 def _totals() -> Iterator[Metric]:
     """Since counting began: what has ended, and what open tasks have done so far."""
     tasks = CounterMetricFamily("tcrconsole_tasks", "Tasks that ended.", labels=[*SIDES, "status"])
+    # From nought on: of a series that begins with 1, Prometheus does not see that it has grown.
+    ended: Counter[tuple[str, str, str]] = Counter(
+        {(*sides, end): 0 for sides in SyncRule.objects.values_list("source__name", "target__name") for end in ENDED}
+    )
     sums: Counter[tuple[str, str, str]] = Counter()
     for row in tallies.totals():
         sides = row["source__name"], row["target__name"]
         if row["end"] != tallies.OPEN_ONES:
-            tasks.add_metric([*sides, row["end"]], row["number"])
+            ended[*sides, row["end"]] += row["number"]
         for field in (*OUTCOMES, "moved_bytes"):
             sums[*sides, field] += row[field]
+    for labels, number in ended.items():
+        tasks.add_metric(labels, number)
     yield tasks
     resources = CounterMetricFamily("tcrconsole_resources", "What became of resources.", labels=[*SIDES, "outcome"])
     moved = CounterMetricFamily("tcrconsole_moved_bytes", "Bytes of layers that were sent to targets.", labels=SIDES)
@@ -98,12 +105,13 @@ def _totals() -> Iterator[Metric]:
 
 
 def _instances() -> Iterator[Metric]:
-    up = GaugeMetricFamily("tcrconsole_instance_up", "0 while it does not answer.", labels=["instance"])
+    """By `registry`: what was asked, which is the console, is Prometheus' own label `instance`."""
+    up = GaugeMetricFamily("tcrconsole_instance_up", "0 while it does not answer.", labels=["registry"])
     for name, down_since in Instance.objects.values_list("name", "down_since"):
         up.add_metric([name], float(down_since is None))
     yield up
     errors = CounterMetricFamily(
-        "tcrconsole_registry_errors", "Failures that tasks met at an instance.", labels=["instance", "class"]
+        "tcrconsole_registry_errors", "Failures that tasks met at an instance.", labels=["registry", "class"]
     )
     for name, kind, number in ErrorTally.objects.values_list("instance__name", "kind", "number"):
         errors.add_metric([name, kind], number)
@@ -115,7 +123,7 @@ def _credentials() -> Iterator[Metric]:
     left = GaugeMetricFamily(
         "tcrconsole_credential_expires_seconds",
         "Until the password of an instance ends, below 0 since it did.",
-        labels=["instance"],
+        labels=["registry"],
     )
     now = timezone.now()
     dated = Instance.objects.filter(password_expires_on__isnull=False).exclude(encrypted_password="")

@@ -1,5 +1,6 @@
 """What Prometheus gets, and who else does."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -111,6 +112,23 @@ def test_what_became_of_tasks_and_resources_is_summed_up(admin_client, rule):
     )
 
 
+def test_no_label_shadows_what_prometheus_sets(admin_client, rule):
+    """It would rename ours to exported_instance; dashboards and alerts would name the console for a registry."""
+    tallies.failed(rule.source_id, {"ServerFault": 2})
+    Instance.objects.update(password_expires_on=timezone.now().date(), encrypted_password="x")
+    shown = figures(admin_client.get("/metrics"))
+    assert any(name.startswith("tcrconsole_registry_errors_total{") for name in shown)
+    assert any(name.startswith("tcrconsole_credential_expires_seconds{") for name in shown)
+    assert [name for name in shown if re.search(r"[{,](instance|job)=", name)] == []
+
+
+def test_the_first_failure_is_a_growth(admin_client, rule):
+    failures = f'tcrconsole_tasks_total{{source="{rule.source.name}",status="failed",target="{rule.target.name}"}}'
+    assert figures(admin_client.get("/metrics"))[failures] == "0.0"
+    ended(rule, Status.FAILED)
+    assert figures(admin_client.get("/metrics"))[failures] == "1.0"
+
+
 def test_queues_pools_and_the_scheduler(admin_client, rule, valkey):
     Instance.objects.filter(pk=rule.target_id).update(pool="eu", down_since=timezone.now())
     with Redis.from_url(valkey) as server:
@@ -126,8 +144,8 @@ def test_queues_pools_and_the_scheduler(admin_client, rule, valkey):
     assert shown["tcrconsole_schedulers"] == "1.0"
     assert 0 <= float(shown["tcrconsole_scheduler_heartbeat_seconds"]) < 30
     assert 60 <= float(shown["tcrconsole_oldest_waiting_task_seconds"]) < 90
-    assert shown[f'tcrconsole_instance_up{{instance="{rule.target.name}"}}'] == "0.0"
-    assert shown[f'tcrconsole_instance_up{{instance="{rule.source.name}"}}'] == "1.0"
+    assert shown[f'tcrconsole_instance_up{{registry="{rule.target.name}"}}'] == "0.0"
+    assert shown[f'tcrconsole_instance_up{{registry="{rule.source.name}"}}'] == "1.0"
 
 
 def test_figures_cost_the_same_however_much_there_is(admin_client, rule, valkey):
