@@ -106,7 +106,7 @@ class SyncRuleAdmin(GrantedAdmin):
 
     def save_model(self, request: HttpRequest, obj: SyncRule, form: Any, change: bool) -> None:
         configure.save_rule(obj)
-        if ring := circles.ring_of(obj):
+        if ring := circles.ring_of(obj, request.user):
             messages.warning(request, ring.warning)
 
     def delete_model(self, request: HttpRequest, obj: SyncRule) -> None:
