@@ -99,6 +99,9 @@ class SyncRuleAdmin(GrantedAdmin):
     @admin.action(description="Enable", permissions=["view"])
     def enable(self, request: HttpRequest, queryset: "QuerySet[SyncRule]") -> None:
         self.act(request, queryset, attrgetter("source"), partial(configure.switch_rule, enabled=True), "Enabled")
+        for rule in queryset.exclude(suspension=""):
+            told = f"Rule {rule} is suspended, so that nothing starts it: {rule.suspension}"
+            self.message_user(request, told, messages.WARNING)
 
     @admin.action(description="Disable", permissions=["view"])
     def disable(self, request: HttpRequest, queryset: "QuerySet[SyncRule]") -> None:

@@ -70,7 +70,7 @@ def same_address(instance: Instance) -> list[Instance]:
 
 
 def save_rule(rule: SyncRule, *, actor: str = "", sync_now: bool = False, owner: User | None = None) -> SyncTask | None:
-    """Saves the rule; `sync_now` also copies what is there already, by a task that is returned.
+    """Saves the rule; `sync_now` also copies what is there already, by a task that is returned, unless it is suspended.
 
     owner: on whose rights it stands from now on; without one, and for a platform administrator, on the platform's own.
     """
@@ -79,7 +79,8 @@ def save_rule(rule: SyncRule, *, actor: str = "", sync_now: bool = False, owner:
         rule.suspension = grants.fault(rule)
         rule.next_run_at = next_run(rule)
         rule.save()
-        return open_task(rule, Trigger.MANUAL, actor=actor).task if sync_now else None
+        starts = sync_now and not rule.suspension
+        return open_task(rule, Trigger.MANUAL, actor=actor).task if starts else None
 
 
 def switch_rule(rule: SyncRule, enabled: bool) -> None:

@@ -18,6 +18,7 @@ from guardian.shortcuts import get_group_perms as perms_by_groups
 
 from sync.models import ACTING, Instance, RegionPair, SyncRule
 from sync.services import audit
+from sync.services.audit import Caller, on_behalf_of
 
 # In a sentence.
 NAMED = 5
@@ -275,6 +276,23 @@ def review(rules: QuerySet[SyncRule]) -> Reviewed:
         elif before and not reason:
             changed.going_on.append(rule)
     return changed
+
+
+class Suspended(Exception):
+    """The rule may not run; the message is a sentence that says why."""
+
+    def __init__(self, rule: SyncRule, reason: str) -> None:
+        super().__init__(f"Rule {rule} is suspended, so nothing was started: {reason}")
+        self.rule, self.reason = rule, reason
+
+
+def require_running(rule: SyncRule) -> None:
+    """Looks whether the rule may run at this moment, and suspends it, or ends that, accordingly. Raises Suspended."""
+    reason = fault(rule)
+    with on_behalf_of(Caller()):  # who asks for a run has not decided that
+        suspend(rule, reason)
+    if reason:
+        raise Suspended(rule, reason)
 
 
 def review_suspended() -> None:
