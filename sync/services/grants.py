@@ -16,7 +16,7 @@ from guardian.models import GroupObjectPermission, UserObjectPermission
 from guardian.shortcuts import assign_perm, get_objects_for_user, get_user_perms, remove_perm
 from guardian.shortcuts import get_group_perms as perms_by_groups
 
-from sync.models import ACTING, Instance, RegionPair, SyncRule
+from sync.models import Instance, RegionPair, SyncRule
 from sync.services import audit
 from sync.services.audit import Caller, on_behalf_of
 
@@ -187,21 +187,41 @@ def _kind_of(somebody: User | Group) -> str:
 
 @transaction.atomic
 def allow_regions(pair: RegionPair) -> Reviewed:
+    first = not RegionPair.objects.exists()
     pair.save()
-    audit.note(audit.Verb.ALLOWED_REGIONS, pair)
+    detail = "The first pair: all others are forbidden from now on." if first else ""
+    audit.note(audit.Verb.ALLOWED_REGIONS, pair, detail=detail)
     return review(SyncRule.objects.all())
 
 
-def suspended_by(pair: RegionPair) -> list[SyncRule]:
-    """The enabled rules that would stop if this were the only pair: the first one forbids all others."""
+def forbidden_by(pair: RegionPair) -> list[SyncRule]:
+    """The enabled rules that may not run if this is the only pair, as the first one is; suspended ones too."""
     allowed: Pairs = frozenset({(pair.source, pair.target)})
-    rules = SyncRule.objects.filter(**ACTING).select_related("source", "target").order_by("source__name", "name")
+    rules = SyncRule.objects.filter(enabled=True).select_related("source", "target").order_by("source__name", "name")
     return [rule for rule in rules if region_fault(rule, allowed)]
+
+
+def is_last(pair: RegionPair) -> bool:
+    """Whether rules may join any regions when it is removed."""
+    return not RegionPair.objects.exclude(pk=pair.pk).exists()
+
+
+def freed_without_pairs() -> list[SyncRule]:
+    """The suspended rules that nothing but their regions keeps from running, disabled ones too."""
+    rules = SyncRule.objects.exclude(suspension="").select_related("source", "target", "owner")
+    pairs, none = allowed_pairs(), frozenset[tuple[str, str]]()
+    ordered = rules.order_by("source__name", "name")
+    return [rule for rule in ordered if region_fault(rule, pairs) and not fault(rule, none)]
 
 
 @transaction.atomic
 def forbid_regions(pair: RegionPair) -> Reviewed:
-    audit.note(audit.Verb.FORBADE_REGIONS, pair)
+    if is_last(pair):
+        everywhere = RegionPair(pk=pair.pk, source="any region", target="any other")
+        detail = f"The last pair, {pair}, was removed: without pairs rules may join any regions."
+        audit.note(audit.Verb.ALLOWED_REGIONS, everywhere, detail=detail)
+    else:
+        audit.note(audit.Verb.FORBADE_REGIONS, pair)
     pair.delete()
     return review(SyncRule.objects.all())
 
