@@ -5,7 +5,7 @@ write to an instance, and shows no more of it than its name and region.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -88,23 +88,30 @@ def rights_on(user: Somebody, instance: Instance) -> frozenset[Right]:
 
 @dataclass
 class Reviewed:
-    """Rules that are suspended now, and such that go on again. As text: a sentence for each, blank for none."""
+    """Rules that are suspended now, and such that go on again."""
 
     suspended: list[SyncRule] = field(default_factory=list)
     going_on: list[SyncRule] = field(default_factory=list)
 
-    def __str__(self) -> str:
+    def told_to(self, user: Somebody) -> str:
+        """A sentence for each, blank for none; rules of instances that the user does not see are only counted."""
+        seen = set(instances_with(user, Right.VIEW).values_list("pk", flat=True))
         told = []
         if self.suspended:
-            told.append(f"Suspended for lack of a right: {_named(self.suspended)}.")
+            told.append(f"Suspended for lack of a right: {_named(self.suspended, seen)}.")
         if self.going_on:
-            told.append(f"No longer suspended: {_named(self.going_on)}.")
+            told.append(f"No longer suspended: {_named(self.going_on, seen)}.")
         return " ".join(told)
 
 
-def _named(rules: Sequence[SyncRule]) -> str:
-    names = ", ".join(str(rule) for rule in rules[:NAMED])
-    return f"{names} and {len(rules) - NAMED} more" if len(rules) > NAMED else names
+def _named(rules: Sequence[SyncRule], seen: Collection[int]) -> str:
+    known = [str(rule) for rule in rules if rule.source_id in seen]
+    named = [", ".join(known[:NAMED])] if known else []
+    if len(known) > NAMED:
+        named.append(f"{len(known) - NAMED} more")
+    if unseen := len(rules) - len(known):
+        named.append(f"{unseen} rule{'s'[: unseen > 1]} of instances that you do not see")
+    return " and ".join(named)
 
 
 def all_rights(user: Somebody) -> dict[int, frozenset[Right]]:

@@ -75,7 +75,7 @@ def instance_access_remove(request: Request, instance: str) -> HttpResponse:
 
 
 def _told(request: Request, instance: Instance, message: str, changed: grants.Reviewed) -> HttpResponse:
-    told = f"{message} {changed}".strip()
+    told = f"{message} {changed.told_to(request.user)}".strip()
     mine = access.Right.ADMINISTER in access.rights_on(request.user, instance)
     return saved(request, reverse("instance-access", args=[instance.name]) if mine else reverse("home"), told)
 
@@ -89,7 +89,9 @@ def region_pair_add(request: Request) -> HttpResponse:
 
     def save() -> HttpResponse:
         changed = grants.allow_regions(form.save(commit=False))
-        return saved(request, reverse("access"), f"Rules may copy from {form.instance}. {changed}".strip())
+        return saved(
+            request, reverse("access"), f"Rules may copy from {form.instance}. {changed.told_to(request.user)}".strip()
+        )
 
     return save_valid(form, save) or _overview(request, form)
 
@@ -115,8 +117,8 @@ def region_pair_remove(request: Request, pair_id: int) -> HttpResponse:
         # Without any pair everything is allowed again: who removes the last one is told so.
         return render(request, "access/last_pair.html", {"pair": pair, "freed": _named(grants.freed_without_pairs())})
     changed = grants.forbid_regions(pair)
-    told = [f"The pair {pair} is removed.", "Rules may join any regions again." if last else "", str(changed)]
-    return saved(request, reverse("access"), " ".join(filter(None, told)))
+    told = [f"The pair {pair} is removed.", "Rules may join any regions again." if last else ""]
+    return saved(request, reverse("access"), " ".join(filter(None, [*told, changed.told_to(request.user)])))
 
 
 def holders_of(instance: Instance) -> list[Holder]:
