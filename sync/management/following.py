@@ -120,7 +120,8 @@ class FollowingCommand(BaseCommand):
     def _warn_without_workers(self, tasks: Sequence[SyncTask]) -> None:
         if not health.worker_count():
             self.stderr.write("No worker is running; the tasks wait until one does.")
-        for said in health.staffing().missing_for({task.pool for task in tasks}):
+            return
+        for said in health.staffing().missing_for({health.Need(task.pool) for task in tasks}):
             self.stderr.write(said)
 
     def _tell_joined(self, tasks: Sequence[SyncTask], foreground: bool) -> None:

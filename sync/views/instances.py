@@ -23,7 +23,7 @@ from sync.views.http import Request, form_page, page_or_fragment, save_valid, sa
 from sync.views.layout import Layout
 
 PAGE, PART = "instances/form.html", "instances/_form.html"
-RULES_SHOWN = 20
+RULES_SHOWN, RULES_COUNTED = 20, 5000
 
 
 @require_safe
@@ -103,18 +103,19 @@ def show(request: Request, instance: Instance, secret: str = "", **answers: Any)
         found = theirs.filter(**{side: instance})
         listed = list(found.select_related("source", "target").order_by("name", "pk")[: RULES_SHOWN + 1])
         rules[side] = {"rules": listed[:RULES_SHOWN], "more": len(listed) > RULES_SHOWN}
-    rules["target"]["unseen"] = _unseen(request, instance, theirs)
+    rules["target"]["unseen"] = _unseen(request, instance)
     told = notified.of(request, instance, secret)
     context = {"instance": instance, "rules": rules, "notified": told, "pulls": pulls.told(instance)}
     context |= {"my_roles": grants.roles_on(request.user, instance), **answers}
     return render(request, "instances/instance.html", context)
 
 
-def _unseen(request: Request, instance: Instance, seen: QuerySet[SyncRule]) -> int | None:
+def _unseen(request: Request, instance: Instance) -> int | None:
     """How many rules copy to the instance from others that the reader does not see; None for who is not told that."""
     if Right.ADMINISTER not in access.rights_on(request.user, instance):
         return None
-    return SyncRule.objects.filter(target=instance).exclude(pk__in=seen.values("pk")).count()
+    seen = access.visible_instances(request.user).values("pk")
+    return SyncRule.objects.filter(target=instance).exclude(source__in=seen)[:RULES_COUNTED].count()
 
 
 @page_or_fragment
