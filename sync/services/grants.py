@@ -88,9 +88,10 @@ def rights_on(user: Somebody, instance: Instance) -> frozenset[Right]:
 
 @dataclass
 class Reviewed:
-    """Rules that are suspended now, and such that go on again."""
+    """Rules that are suspended now, for lack of a right or because regions forbid them, and such that go on again."""
 
     suspended: list[SyncRule] = field(default_factory=list)
+    forbidden: list[SyncRule] = field(default_factory=list)
     going_on: list[SyncRule] = field(default_factory=list)
 
     def told_to(self, user: Somebody) -> str:
@@ -99,6 +100,8 @@ class Reviewed:
         told = []
         if self.suspended:
             told.append(f"Suspended for lack of a right: {_named(self.suspended, seen)}.")
+        if self.forbidden:
+            told.append(f"Suspended because of their regions: {_named(self.forbidden, seen)}.")
         if self.going_on:
             told.append(f"No longer suspended: {_named(self.going_on, seen)}.")
         return " ".join(told)
@@ -289,7 +292,17 @@ def region_fault(rule: SyncRule, pairs: Pairs | None = None) -> str:
     pairs = allowed_pairs() if pairs is None else pairs
     if not pairs or (source, target) in pairs:
         return ""
-    return f"Nothing may be copied from {source} to {target}: this pair of regions is not allowed on this platform."
+    return (
+        f"Nothing may be copied from {source} to {target}: this pair of regions is not allowed on this platform. "
+        "Platform administrators allow pairs: ask one, or choose a target in another region."
+    )
+
+
+def remedy(rule: SyncRule) -> str:
+    """Whom to ask about what is at fault with the rule, as far as the reason does not say so itself."""
+    if region_fault(rule) or rule.owner is None or not rule.owner.is_active:
+        return ""
+    return "Who administers that instance gives the right back, or somebody who has it saves the rule."
 
 
 def review(rules: QuerySet[SyncRule]) -> Reviewed:
@@ -299,7 +312,7 @@ def review(rules: QuerySet[SyncRule]) -> Reviewed:
         before, reason = rule.suspension, fault(rule, pairs)
         suspend(rule, reason)
         if reason and not before:
-            changed.suspended.append(rule)
+            (changed.forbidden if region_fault(rule, pairs) else changed.suspended).append(rule)
         elif before and not reason:
             changed.going_on.append(rule)
     return changed

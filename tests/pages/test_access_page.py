@@ -77,7 +77,7 @@ def test_pairs_of_regions_are_added_and_removed(console, rule):
     page = console.post(
         "/access/regions/", {"source": "cn", "target": "eu", "sure": "on"}, follow=True
     ).content.decode()
-    assert f"Suspended for lack of a right: {rule}." in " ".join(texts(page, "p")) and "cn to eu" in page
+    assert f"Suspended because of their regions: {rule}." in " ".join(texts(page, "p")) and "cn to eu" in page
     assert console.post("/access/regions/", {"source": "cn", "target": "eu"}).status_code == 422
     assert console.post("/access/regions/", {"source": "cn", "target": "mars"}).status_code == 422
     pair = RegionPair.objects.get()

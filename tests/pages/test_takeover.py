@@ -34,7 +34,8 @@ def save(client: Client, **values: str) -> None:
 
 
 def newest() -> AuditEntry:
-    return AuditEntry.objects.latest("id")
+    entry: AuditEntry = AuditEntry.objects.latest("id")
+    return entry
 
 
 def client_of(user: User) -> Client:
