@@ -155,7 +155,7 @@ class Layout:
             return known.missing(of.pk, self._sees)
         if of is None:
             needs = {need for instance in self.instances for need in known.used.get(instance.pk, ())}
-            return known.missing_for(needs, self._sees)
+            return known.missing_for(needs, self._sees) if needs else []
         return known.missing_for([health.need_of(of)], self._sees)
 
     def _sees(self, instance: int) -> bool:

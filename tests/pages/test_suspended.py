@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from sync.models import AuditEntry, SyncRule, SyncTask, Verb
 from sync.services import grants
@@ -89,3 +90,24 @@ def test_the_api_answers_with_the_reason(suspended, source):
         told = pipeline.post("sync", body)
         assert told.status_code == 202 and [one["rule"] for one in told.json()["tasks"]] == ["prod-gz/here"]
         assert told.json()["suspended"] == [{"rule": "prod-gz/web", "reason": WHY}]
+
+
+def test_the_list_finds_it_and_other_pages_mark_it(console, suspended):
+    SyncRule.objects.create(name="sound", source=suspended.source, source_namespace="x", target=suspended.target)
+    SyncRule.objects.filter(pk=suspended.pk).update(schedule="0 3 * * *", next_run_at=timezone.now())
+    page = console.get("/i/prod-gz/rules/?state=suspended").content.decode()
+    assert [name for name in ("web", "sound") if name in texts(page, "a")] == ["web"]
+    instance, rule = (console.get(url).content.decode() for url in ("/i/prod-gz/", "/i/prod-gz/rules/web/"))
+    assert "web to prod-eu (Frankfurt) suspended" in texts(instance, "li")
+    assert "0 3 * * * UTC not while the rule is suspended" in texts(rule, "dd")
+
+
+def test_a_list_that_is_open_hears_of_it(console, rule):
+    """Though nothing of the rule was saved."""
+    page = console.get("/i/prod-gz/rules/").content.decode()
+    poll = attributes(by_id(page, "rules"))["hx-get"]
+    headers = {"HX-Request": "true", "HX-Target": "rules"}
+    assert console.get(poll, headers=headers).status_code == 204
+    grants.suspend(rule, "A right is missing.")
+    answer = console.get(poll, headers=headers)
+    assert answer.status_code == 200 and "A right is missing." in answer.content.decode()
