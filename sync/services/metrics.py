@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
+from typing import Any
 
 from django.db.models import Count, Min
 from django.utils import timezone
@@ -29,24 +30,26 @@ def exposition() -> bytes:
 
 class _Figures(Collector):
     def collect(self) -> Iterator[Metric]:
-        yield from _lags()
+        rules = list(SyncRule.objects.values("name", "source__name", "target__name", *LAGS.values()))
+        yield from _lags(rules)
         yield from _tasks()
-        yield from _totals()
+        yield from _totals(rules)
         yield from _instances()
         yield from _credentials()
         yield from _queue()
 
 
-def _lags() -> Iterator[Metric]:
+def _lags(rules: list[dict[str, Any]]) -> Iterator[Metric]:
     """Of rules that something was pushed for within a day."""
     pushed = GaugeMetricFamily(
         "tcrconsole_lag_seconds",
         "From the notification of a push to the tag in the target, of a day.",
         labels=["source", "rule", "figure"],
     )
-    for rule in SyncRule.objects.select_related("source").filter(lag_median__isnull=False):
+    for row in rules:
         for figure, field in LAGS.items():
-            pushed.add_metric([rule.source.name, rule.name, figure], getattr(rule, field))
+            if row[field] is not None:
+                pushed.add_metric([row["source__name"], row["name"], figure], row[field])
     yield pushed
     waiting = GaugeMetricFamily(
         "tcrconsole_oldest_push_seconds",
@@ -76,12 +79,12 @@ def _tasks() -> Iterator[Metric]:
     yield GaugeMetricFamily("tcrconsole_questions", "Tasks that ask a person whether to delete.", value=asking)
 
 
-def _totals() -> Iterator[Metric]:
+def _totals(rules: list[dict[str, Any]]) -> Iterator[Metric]:
     """Since counting began: what has ended, and what open tasks have done so far."""
     tasks = CounterMetricFamily("tcrconsole_tasks", "Tasks that ended.", labels=[*SIDES, "status"])
     # From nought on: of a series that begins with 1, Prometheus does not see that it has grown.
     ended: Counter[tuple[str, str, str]] = Counter(
-        {(*sides, end): 0 for sides in SyncRule.objects.values_list("source__name", "target__name") for end in ENDED}
+        {(rule["source__name"], rule["target__name"], end): 0 for rule in rules for end in ENDED}
     )
     sums: Counter[tuple[str, str, str]] = Counter()
     for row in tallies.totals():
