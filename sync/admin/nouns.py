@@ -99,10 +99,21 @@ class SyncRuleAdmin(GrantedAdmin):
     @admin.action(description="Enable", permissions=["view"])
     def enable(self, request: HttpRequest, queryset: "QuerySet[SyncRule]") -> None:
         self.act(request, queryset, attrgetter("source"), partial(configure.switch_rule, enabled=True), "Enabled")
+        for rule in queryset.exclude(suspension=""):
+            told = f"Rule {rule} is suspended, so that nothing starts it: {rule.suspension}"
+            self.message_user(request, told, messages.WARNING)
 
     @admin.action(description="Disable", permissions=["view"])
     def disable(self, request: HttpRequest, queryset: "QuerySet[SyncRule]") -> None:
         self.act(request, queryset, attrgetter("source"), partial(configure.switch_rule, enabled=False), "Disabled")
+
+    def get_fieldsets(self, request: HttpRequest, obj: SyncRule | None = None) -> Any:
+        """With what saving does besides: here rules are saved for the platform."""
+        taken_over = configure.takeover(obj, None) if obj and self.has_change_permission(request) else None
+        fields: dict[str, Any] = {"fields": self.get_fields(request, obj)}
+        if taken_over:
+            fields["description"] = f"Stands on {taken_over[0]}. Once it is saved here, it stands on {taken_over[1]}."
+        return [(None, fields)]
 
     def save_model(self, request: HttpRequest, obj: SyncRule, form: Any, change: bool) -> None:
         configure.save_rule(obj)

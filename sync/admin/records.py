@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
@@ -20,7 +20,7 @@ from sync.models import (
     TaskRepository,
     TaskResource,
 )
-from sync.services import trigger
+from sync.services import grants, trigger
 
 
 @admin.register(SyncTask)
@@ -42,7 +42,10 @@ class SyncTaskAdmin(LargeTableAdmin):
         def retry(task: SyncTask) -> bool:
             try:
                 trigger.retry_failed(task, actor=request.user.get_username())
-            except (trigger.NothingToRetry, SyncRule.DoesNotExist):
+            except (trigger.NothingToRetry, grants.Suspended) as refusal:
+                self.message_user(request, f"{task}: {refusal}", messages.WARNING)
+                return False
+            except SyncRule.DoesNotExist:
                 return False
             return True
 

@@ -12,7 +12,7 @@ from sync.forms.shared import NAME_ERRORS, check_fit, tell_range
 from sync.forms.telling import TELLING, Telling
 from sync.models import Instance, SyncRule
 from sync.oci.reference import NAMESPACE_TOP
-from sync.services import grants
+from sync.services import configure, grants
 from sync.services.connect import Namespaces
 from sync.services.grants import Right, instances_with
 from sync.services.reading import told
@@ -217,6 +217,20 @@ class RuleForm(Telling):
         lacking = grants.missing(self._user, self.instance)
         if lacking and lacking.right in FIELD_OF_RIGHT:
             self.add_error(FIELD_OF_RIGHT[lacking.right], f"You lack {lacking}: ask who administers that, or leave it.")
+
+    @property
+    def takeover(self) -> str:
+        """What saving changes besides the fields: on whose rights the rule stands. Blank when it stays."""
+        taken_over = configure.takeover(self.instance, self._user)
+        if taken_over is None:
+            return ""
+        before, after = taken_over
+        if self._user.is_superuser:
+            return f"This rule stands on {before}. Once you save it, it stands on {after}, whatever role anybody loses."
+        return (
+            f"This rule stands on {before}. Once you save it, it stands on your rights: "
+            "it is suspended when you lose one that it needs."
+        )
 
     @property
     def types(self) -> list[forms.BoundField]:

@@ -16,15 +16,19 @@ from django.core.management.base import BaseCommand, CommandError
 from sync.management.progress import progress_of
 from sync.models import Status, SyncTask, TaskResource
 from sync.services import bulk, health
+from sync.services.grants import Suspended
 from sync.services.trigger import Opened
 
-EXIT_STATUS = """exit status: 0 the targets hold what the rules promise; 1 something failed or was stopped;
-2 wrong use; 3 conflicts, nothing failed; 4 the time ran out, or the waiting was interrupted, before all had ended:
-also when a task was still queued. Without --wait and --foreground: 0 when the tasks are queued."""
+EXIT_STATUS = """exit status: 0 the targets hold what the rules promise; 1 something failed or was stopped, or rules
+among others were left out because they are suspended; 2 wrong use, or all that were meant are suspended; 3 conflicts,
+nothing failed; 4 the time ran out, or the waiting was interrupted, before all had ended: also when a task was still
+queued. Without --wait and --foreground: 0 when the tasks are queued, 1 when rules were left out."""
 
 
 class FollowingCommand(BaseCommand):
-    """Progress goes to standard error, results to standard output."""
+    """Progress goes to standard error, results to standard output. held: rules left out of what was asked for."""
+
+    held: Sequence[Suspended] = ()
 
     def add_following(self, parser: ArgumentParser) -> _MutuallyExclusiveGroup:
         """The options; what is returned takes further ways to run."""
@@ -56,6 +60,8 @@ class FollowingCommand(BaseCommand):
         deadline = monotonic() + options["timeout"]
         opened = start()
         tasks = [one.task for one in opened]
+        for one in self.held:
+            self.stderr.write(f"Left out: {one.rule} is suspended: {one.reason}")
         self._tell_joined([one.task for one in opened if not one.created], options["foreground"])
         code = bulk.EXIT_FULFILLED
         followed = options["foreground"] or options["wait"]
@@ -66,7 +72,7 @@ class FollowingCommand(BaseCommand):
             code = bulk.EXIT_FAILED
         with self.heard_to_the_end():
             self._report(tasks, options["json"], followed)
-        return code
+        return bulk.EXIT_FAILED if self.held and code != bulk.EXIT_TIMEOUT else code
 
     def _follow(self, tasks: Sequence[SyncTask], deadline: float, options: dict[str, Any]) -> int:
         """Until they have ended or the time is up; the exit status."""
@@ -93,7 +99,8 @@ class FollowingCommand(BaseCommand):
     def _warn_without_workers(self, tasks: Sequence[SyncTask]) -> None:
         if not health.worker_count():
             self.stderr.write("No worker is running; the tasks wait until one does.")
-        for said in health.staffing().missing_for({task.pool for task in tasks}):
+            return
+        for said in health.staffing().missing_for({health.Need(task.pool) for task in tasks}):
             self.stderr.write(said)
 
     def _tell_joined(self, tasks: Sequence[SyncTask], foreground: bool) -> None:
@@ -119,7 +126,8 @@ class FollowingCommand(BaseCommand):
     def _report(self, tasks: Sequence[SyncTask], as_json: bool, followed: bool) -> None:
         summaries = [bulk.summary(task) for task in tasks]
         if as_json:
-            self.stdout.write(json.dumps({"tasks": summaries}))
+            suspended = [{"rule": str(one.rule), "reason": one.reason} for one in self.held]
+            self.stdout.write(json.dumps({"tasks": summaries} | ({"suspended": suspended} if suspended else {})))
             return
         still = "still " if followed else ""
         for task, told in zip(tasks, summaries, strict=True):

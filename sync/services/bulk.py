@@ -7,15 +7,17 @@ from typing import Any
 
 from django.db.models import QuerySet, Sum
 
-from sync.models import ACTING, Instance, Status, SyncRule, SyncTask, Trigger
+from sync.models import Instance, Status, SyncRule, SyncTask, Trigger
 from sync.oci.reference import InvalidReference, check_repository, check_tag
-from sync.services import claims, removals
+from sync.services import claims, grants, removals
 from sync.services.execute import finish, run_slice
 from sync.services.spec import spec_of_rule
 from sync.services.trigger import Opened, open_task, stop_task
 from sync.services.turn import never
 
 POLL_SECONDS = 0.5
+# Of suspended rules, when nothing else is there to run.
+NAMED = 10
 
 EXIT_FULFILLED, EXIT_FAILED, EXIT_WRONG_USE, EXIT_CONFLICTS, EXIT_TIMEOUT = range(5)
 
@@ -75,7 +77,7 @@ def _rules(names: Sequence[str], instance: str, everything: bool, seen: QuerySet
         return list(dict.fromkeys(_rule(known, name) for name in names))
     if not (everything or instance):
         raise WrongUse("Say which rules: --rule NAME, --instance NAME or --all.")
-    rules = list(known.filter(**ACTING))
+    rules = list(known.filter(enabled=True))
     if not rules:
         raise WrongUse("No enabled rule is there to run.")
     return rules
@@ -104,6 +106,29 @@ def _resource(text: str) -> tuple[str, str]:
 def _covers(rule: SyncRule, repository: str, tag: str) -> bool:
     spec = spec_of_rule(rule)
     return spec.selects(repository) and spec.tags.matches(tag)
+
+
+def part(orders: Iterable[Order]) -> tuple[list[Order], list[grants.Suspended]]:
+    """Those that may run, and of the others why not: their rules are suspended."""
+    running, held = [], []
+    for order in orders:
+        try:
+            grants.require_running(order.rule)
+        except grants.Suspended as suspended:
+            held.append(suspended)
+        else:
+            running.append(order)
+    return running, held
+
+
+def refusal(held: Sequence[grants.Suspended]) -> str:
+    """Why nothing at all was started, in sentences."""
+    if len(held) == 1:
+        return str(held[0])
+    told = [f"{one.rule}: {one.reason}" for one in held[:NAMED]]
+    if len(held) > NAMED:
+        told.append(f"And {len(held) - NAMED} more.")
+    return f"All {len(held)} rules are suspended, so nothing was started. {' '.join(told)}"
 
 
 def start(orders: Iterable[Order], actor: str, *, quick: bool, enqueue: bool) -> list[Opened]:

@@ -15,6 +15,8 @@ from sync.services.schedules import next_run
 from sync.services.trigger import ask_to_stop, open_task
 
 RULES_NAMED = 20
+# What rules stand on that a platform administrator saved, or a command.
+PLATFORMS = "the platform's own right"
 
 
 class InUse(Exception):
@@ -70,16 +72,34 @@ def same_address(instance: Instance) -> list[Instance]:
 
 
 def save_rule(rule: SyncRule, *, actor: str = "", sync_now: bool = False, owner: User | None = None) -> SyncTask | None:
-    """Saves the rule; `sync_now` also copies what is there already, by a task that is returned.
+    """Saves the rule; `sync_now` also copies what is there already, by a task that is returned, unless it is suspended.
 
     owner: on whose rights it stands from now on; without one, and for a platform administrator, on the platform's own.
     """
     with transaction.atomic():
+        taken_over = takeover(rule, owner)
         rule.owner, rule.by_platform = owner, owner is None or owner.is_superuser
         rule.suspension = grants.fault(rule)
         rule.next_run_at = next_run(rule)
         rule.save()
-        return open_task(rule, Trigger.MANUAL, actor=actor).task if sync_now else None
+        if taken_over:
+            before, after = taken_over
+            audit.note(audit.Verb.CHANGED, rule, detail=f"It stands on {after} from now on, before on {before}.")
+        starts = sync_now and not rule.suspension
+        return open_task(rule, Trigger.MANUAL, actor=actor).task if starts else None
+
+
+def takeover(rule: SyncRule, owner: User | None) -> tuple[str, str] | None:
+    """On what the rule stands, and on what it will when it is saved for this owner; None where that is the same."""
+    if rule.pk is None:
+        return None
+    by_platform = owner is None or owner.is_superuser
+    if rule.by_platform == by_platform and (by_platform or rule.owner == owner):
+        return None
+    after = PLATFORMS if by_platform else f"the rights of {owner}"
+    if rule.by_platform:
+        return PLATFORMS, after
+    return f"the rights of {rule.owner or 'somebody who is no longer a user'}", after
 
 
 def switch_rule(rule: SyncRule, enabled: bool) -> None:

@@ -91,8 +91,10 @@ def _refusal(task: SyncTask) -> OciError | None:
         return None
     reason = grants.fault(rule)
     grants.suspend(rule, reason)
-    reason = reason or grants.fault(_as_started(rule, task))
-    return OciError(reason, hint="Give the right back, or let somebody who has it save the rule.") if reason else None
+    started = _as_started(rule, task)
+    at_fault = rule if reason else started
+    reason = reason or grants.fault(started)
+    return OciError(reason, hint=grants.remedy(at_fault)) if reason else None
 
 
 def _as_started(rule: SyncRule, task: SyncTask) -> SyncRule:

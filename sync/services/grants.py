@@ -5,7 +5,7 @@ write to an instance, and shows no more of it than its name and region.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -16,8 +16,9 @@ from guardian.models import GroupObjectPermission, UserObjectPermission
 from guardian.shortcuts import assign_perm, get_objects_for_user, get_user_perms, remove_perm
 from guardian.shortcuts import get_group_perms as perms_by_groups
 
-from sync.models import ACTING, Instance, RegionPair, SyncRule
+from sync.models import Instance, RegionPair, SyncRule
 from sync.services import audit
+from sync.services.audit import Caller, on_behalf_of
 
 # In a sentence.
 NAMED = 5
@@ -87,23 +88,33 @@ def rights_on(user: Somebody, instance: Instance) -> frozenset[Right]:
 
 @dataclass
 class Reviewed:
-    """Rules that are suspended now, and such that go on again. As text: a sentence for each, blank for none."""
+    """Rules that are suspended now, for lack of a right or because regions forbid them, and such that go on again."""
 
     suspended: list[SyncRule] = field(default_factory=list)
+    forbidden: list[SyncRule] = field(default_factory=list)
     going_on: list[SyncRule] = field(default_factory=list)
 
-    def __str__(self) -> str:
+    def told_to(self, user: Somebody) -> str:
+        """A sentence for each, blank for none; rules of instances that the user does not see are only counted."""
+        seen = set(instances_with(user, Right.VIEW).values_list("pk", flat=True))
         told = []
         if self.suspended:
-            told.append(f"Suspended for lack of a right: {_named(self.suspended)}.")
+            told.append(f"Suspended for lack of a right: {_named(self.suspended, seen)}.")
+        if self.forbidden:
+            told.append(f"Suspended because of their regions: {_named(self.forbidden, seen)}.")
         if self.going_on:
-            told.append(f"No longer suspended: {_named(self.going_on)}.")
+            told.append(f"No longer suspended: {_named(self.going_on, seen)}.")
         return " ".join(told)
 
 
-def _named(rules: Sequence[SyncRule]) -> str:
-    names = ", ".join(str(rule) for rule in rules[:NAMED])
-    return f"{names} and {len(rules) - NAMED} more" if len(rules) > NAMED else names
+def _named(rules: Sequence[SyncRule], seen: Collection[int]) -> str:
+    known = [str(rule) for rule in rules if rule.source_id in seen]
+    named = [", ".join(known[:NAMED])] if known else []
+    if len(known) > NAMED:
+        named.append(f"{len(known) - NAMED} more")
+    if unseen := len(rules) - len(known):
+        named.append(f"{unseen} rule{'s'[: unseen > 1]} of instances that you do not see")
+    return " and ".join(named)
 
 
 def all_rights(user: Somebody) -> dict[int, frozenset[Right]]:
@@ -186,21 +197,41 @@ def _kind_of(somebody: User | Group) -> str:
 
 @transaction.atomic
 def allow_regions(pair: RegionPair) -> Reviewed:
+    first = not RegionPair.objects.exists()
     pair.save()
-    audit.note(audit.Verb.ALLOWED_REGIONS, pair)
+    detail = "The first pair: all others are forbidden from now on." if first else ""
+    audit.note(audit.Verb.ALLOWED_REGIONS, pair, detail=detail)
     return review(SyncRule.objects.all())
 
 
-def suspended_by(pair: RegionPair) -> list[SyncRule]:
-    """The enabled rules that would stop if this were the only pair: the first one forbids all others."""
+def forbidden_by(pair: RegionPair) -> list[SyncRule]:
+    """The enabled rules that may not run if this is the only pair, as the first one is; suspended ones too."""
     allowed: Pairs = frozenset({(pair.source, pair.target)})
-    rules = SyncRule.objects.filter(**ACTING).select_related("source", "target").order_by("source__name", "name")
+    rules = SyncRule.objects.filter(enabled=True).select_related("source", "target").order_by("source__name", "name")
     return [rule for rule in rules if region_fault(rule, allowed)]
+
+
+def is_last(pair: RegionPair) -> bool:
+    """Whether rules may join any regions when it is removed."""
+    return not RegionPair.objects.exclude(pk=pair.pk).exists()
+
+
+def freed_without_pairs() -> list[SyncRule]:
+    """The suspended rules that nothing but their regions keeps from running, disabled ones too."""
+    rules = SyncRule.objects.exclude(suspension="").select_related("source", "target", "owner")
+    pairs, none = allowed_pairs(), frozenset[tuple[str, str]]()
+    ordered = rules.order_by("source__name", "name")
+    return [rule for rule in ordered if region_fault(rule, pairs) and not fault(rule, none)]
 
 
 @transaction.atomic
 def forbid_regions(pair: RegionPair) -> Reviewed:
-    audit.note(audit.Verb.FORBADE_REGIONS, pair)
+    if is_last(pair):
+        everywhere = RegionPair(pk=pair.pk, source="any region", target="any other")
+        detail = f"The last pair, {pair}, was removed: without pairs rules may join any regions."
+        audit.note(audit.Verb.ALLOWED_REGIONS, everywhere, detail=detail)
+    else:
+        audit.note(audit.Verb.FORBADE_REGIONS, pair)
     pair.delete()
     return review(SyncRule.objects.all())
 
@@ -261,7 +292,17 @@ def region_fault(rule: SyncRule, pairs: Pairs | None = None) -> str:
     pairs = allowed_pairs() if pairs is None else pairs
     if not pairs or (source, target) in pairs:
         return ""
-    return f"Nothing may be copied from {source} to {target}: this pair of regions is not allowed on this platform."
+    return (
+        f"Nothing may be copied from {source} to {target}: this pair of regions is not allowed on this platform. "
+        "Platform administrators allow pairs: ask one, or choose a target in another region."
+    )
+
+
+def remedy(rule: SyncRule) -> str:
+    """Whom to ask about what is at fault with the rule, as far as the reason does not say so itself."""
+    if region_fault(rule) or rule.owner is None or not rule.owner.is_active:
+        return ""
+    return "Who administers that instance gives the right back, or somebody who has it saves the rule."
 
 
 def review(rules: QuerySet[SyncRule]) -> Reviewed:
@@ -271,10 +312,27 @@ def review(rules: QuerySet[SyncRule]) -> Reviewed:
         before, reason = rule.suspension, fault(rule, pairs)
         suspend(rule, reason)
         if reason and not before:
-            changed.suspended.append(rule)
+            (changed.forbidden if region_fault(rule, pairs) else changed.suspended).append(rule)
         elif before and not reason:
             changed.going_on.append(rule)
     return changed
+
+
+class Suspended(Exception):
+    """The rule may not run; the message is a sentence that says why."""
+
+    def __init__(self, rule: SyncRule, reason: str) -> None:
+        super().__init__(f"Rule {rule} is suspended, so nothing was started: {reason}")
+        self.rule, self.reason = rule, reason
+
+
+def require_running(rule: SyncRule) -> None:
+    """Looks whether the rule may run at this moment, and suspends it, or ends that, accordingly. Raises Suspended."""
+    reason = fault(rule)
+    with on_behalf_of(Caller()):  # who asks for a run has not decided that
+        suspend(rule, reason)
+    if reason:
+        raise Suspended(rule, reason)
 
 
 def review_suspended() -> None:

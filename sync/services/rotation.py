@@ -8,25 +8,30 @@ from django.db.models import Model
 from sync.credentials import CredentialKeyMissing, decrypt, encrypt
 from sync.models import Instance, SyncRule
 
-SECRETS: tuple[tuple[type[Model], str], ...] = (
-    (Instance, "encrypted_password"),
-    (Instance, "encrypted_api_key"),
-    (SyncRule, "encrypted_webhook_secret"),
+SECRETS: tuple[tuple[type[Model], str, str], ...] = (
+    (Instance, "encrypted_password", "passwords of instances"),
+    (Instance, "encrypted_api_key", "keys of management APIs"),
+    (SyncRule, "encrypted_webhook_secret", "secrets of webhooks"),
 )
 
 
 @dataclass
 class Rotated:
-    """`unreadable`: what no key decrypts, by name."""
+    """How many, by what they are. `unreadable`: what no key decrypts, by name."""
 
-    number: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        return sum(self.counts.values())
 
 
 def rotate() -> Rotated:
     """May be called while the console runs: what somebody changes meanwhile is left as it is."""
     done = Rotated()
-    for model, column in SECRETS:
+    for model, column, what in SECRETS:
+        done.counts[what] = 0
         for pk, name, token in _stored(model, column):
             try:
                 fresh = encrypt(decrypt(token))
@@ -34,7 +39,7 @@ def rotate() -> Rotated:
                 done.unreadable.append(name)
                 continue
             rows = model._default_manager.filter(pk=pk, **{column: token})
-            done.number += rows.update(**{column: fresh})
+            done.counts[what] += rows.update(**{column: fresh})
     return done
 
 

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from sync import pools, queue
 from sync.models import OPEN, Status, SyncRule, SyncTask, TaskPart, TaskResource, Trigger
-from sync.services import announce, audit, claims, removals, tallies, tasklog
+from sync.services import announce, audit, claims, grants, removals, tallies, tasklog
 from sync.services.execute import finish
 from sync.services.spec import spec_of_rule
 
@@ -153,6 +153,12 @@ def answer_removals(task: SyncTask, *, delete: bool, actor: str, mark: str = "")
     return True
 
 
+def sync_now(rule: SyncRule, *, actor: str) -> Opened:
+    """What a person starts over everything that matches. Raises grants.Suspended, and SyncRule.DoesNotExist."""
+    grants.require_running(rule)
+    return open_task(rule, Trigger.MANUAL, actor=actor)
+
+
 class NothingToRetry(Exception):
     """The message is a sentence that says why."""
 
@@ -160,7 +166,7 @@ class NothingToRetry(Exception):
 def retry_failed(task: SyncTask, *, actor: str = "", enqueue: bool = True) -> Opened:
     """A task over just what failed in this one, by the rule as it is now; the one that is open already, if there is.
 
-    Raises NothingToRetry.
+    Raises NothingToRetry, and grants.Suspended.
     """
     if task.rule is None:
         raise NothingToRetry("The rule of this task was deleted.")
@@ -174,6 +180,7 @@ def retry_failed(task: SyncTask, *, actor: str = "", enqueue: bool = True) -> Op
     covered = [(name, tag) for name, tag in selection if spec.selects(name) and (not tag or spec.tags.matches(tag))]
     if selection and not covered:
         raise NothingToRetry("The rule was changed: nothing of what failed belongs to it any more.")
+    grants.require_running(task.rule)
     with transaction.atomic():
         SyncTask.objects.select_for_update().get(pk=task.pk)
         running = task.retries.filter(status__in=OPEN, stop_requested=False).first()

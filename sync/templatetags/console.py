@@ -80,6 +80,13 @@ def may(context: Any, role: str, instance: Instance | None) -> bool:
     return bool(context["layout"].may(MAY[role], instance))
 
 
+@register.simple_tag(takes_context=True)
+def missing_workers(context: Any, of: Instance | SyncRule | SyncTask | None = None) -> list[str]:
+    """Why tasks of it will wait, as far as workers are missing; of nothing, those of all that the reader sees."""
+    told: list[str] = context["layout"].missing_workers(of)
+    return told
+
+
 @register.filter
 def named(instance: Instance) -> SafeString:
     """Name and region, which is not broken while it fits into a line."""

@@ -1,7 +1,7 @@
 """Who may do what on which instance: given and taken by those who administer it."""
 
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from django.contrib.auth.models import Group, User
 from django.http import Http404, HttpResponse
@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from sync import access
 from sync.access import Right
 from sync.forms.access import KINDS, AccessForm, RegionPairForm
-from sync.models import Instance, RegionPair
+from sync.models import Instance, RegionPair, SyncRule
 from sync.services import grants
 from sync.views.http import Request, save_valid, saved
 
@@ -75,7 +75,7 @@ def instance_access_remove(request: Request, instance: str) -> HttpResponse:
 
 
 def _told(request: Request, instance: Instance, message: str, changed: grants.Reviewed) -> HttpResponse:
-    told = f"{message} {changed}".strip()
+    told = f"{message} {changed.told_to(request.user)}".strip()
     mine = access.Right.ADMINISTER in access.rights_on(request.user, instance)
     return saved(request, reverse("instance-access", args=[instance.name]) if mine else reverse("home"), told)
 
@@ -89,24 +89,36 @@ def region_pair_add(request: Request) -> HttpResponse:
 
     def save() -> HttpResponse:
         changed = grants.allow_regions(form.save(commit=False))
-        return saved(request, reverse("access"), f"Rules may copy from {form.instance}. {changed}".strip())
+        return saved(
+            request, reverse("access"), f"Rules may copy from {form.instance}. {changed.told_to(request.user)}".strip()
+        )
 
     return save_valid(form, save) or _overview(request, form)
 
 
 def _ask_for_first_pair(request: Request, pair: RegionPair) -> HttpResponse:
     """It forbids all others at once: who adds it is told which rules stop."""
-    would = grants.suspended_by(pair)
-    context = {"pair": pair, "rules": would[:RULES_NAMED], "more": len(would[RULES_NAMED:])}
-    return render(request, "access/first_pair.html", context)
+    forbidden = grants.forbidden_by(pair)
+    stopping = _named([rule for rule in forbidden if not rule.suspension])
+    stopped = _named([rule for rule in forbidden if rule.suspension])
+    return render(request, "access/first_pair.html", {"pair": pair, "stopping": stopping, "stopped": stopped})
+
+
+def _named(rules: list[SyncRule]) -> dict[str, Any]:
+    return {"count": len(rules), "rules": rules[:RULES_NAMED], "more": len(rules[RULES_NAMED:])}
 
 
 @require_POST
 def region_pair_remove(request: Request, pair_id: int) -> HttpResponse:
     access.only_for_platform_administrators(request.user)
     pair = get_object_or_404(RegionPair, pk=pair_id)
+    last = grants.is_last(pair)
+    if last and "sure" not in request.POST:
+        # Without any pair everything is allowed again: who removes the last one is told so.
+        return render(request, "access/last_pair.html", {"pair": pair, "freed": _named(grants.freed_without_pairs())})
     changed = grants.forbid_regions(pair)
-    return saved(request, reverse("access"), f"The pair {pair} is removed. {changed}".strip())
+    told = [f"The pair {pair} is removed.", "Rules may join any regions again." if last else ""]
+    return saved(request, reverse("access"), " ".join(filter(None, [*told, changed.told_to(request.user)])))
 
 
 def holders_of(instance: Instance) -> list[Holder]:

@@ -47,7 +47,7 @@ class Filter(forms.Form):
 
 class RuleFilter(Filter):
     q = _search("Search")
-    state = _choice("State", [("enabled", "Enabled"), ("disabled", "Disabled"), ("failing", "Failing")])
+    state = _choice("State", [(state, state.capitalize()) for state in ("enabled", "disabled", "suspended", "failing")])
     target = _choice("Target instance", [])
 
     def __init__(self, query: Mapping[str, str], targets: Callable[[], Iterable[Instance]]) -> None:
@@ -68,6 +68,8 @@ class RuleFilter(Filter):
         state = self.chosen.get("state")
         if state == "failing":
             return runs.failing(rules)
+        if state == "suspended":
+            return rules.exclude(suspension="")
         return rules.filter(enabled=state == "enabled") if state else rules
 
 

@@ -23,7 +23,7 @@ from sync.views.http import Request, form_page, page_or_fragment, save_valid, sa
 from sync.views.layout import Layout
 
 PAGE, PART = "instances/form.html", "instances/_form.html"
-RULES_SHOWN = 20
+RULES_SHOWN, RULES_COUNTED = 20, 5000
 
 
 @require_safe
@@ -39,8 +39,12 @@ def home(request: Request) -> HttpResponse:
 def instance_list(request: Request) -> HttpResponse:
     if not Layout.of(request).instances:
         return redirect("home")
-    instances = access.visible_instances(request.user).annotate(
-        rules_from=_count_of_rules("source"), rules_to=_count_of_rules("target")
+    seen = access.visible_instances(request.user)
+    theirs, others = SyncRule.objects.filter(source__in=seen), SyncRule.objects.exclude(source__in=seen)
+    instances = seen.annotate(
+        rules_from=_count_of_rules("source", theirs),
+        rules_to=_count_of_rules("target", theirs),
+        rules_unseen=_count_of_rules("target", others),
     )
     return render(
         request,
@@ -49,8 +53,8 @@ def instance_list(request: Request) -> HttpResponse:
     )
 
 
-def _count_of_rules(side: str) -> Coalesce:
-    rules: QuerySet[SyncRule] = SyncRule.objects.filter(**{side: OuterRef("pk")}).order_by()
+def _count_of_rules(side: str, among: QuerySet[SyncRule]) -> Coalesce:
+    rules = among.filter(**{side: OuterRef("pk")}).order_by()
     return Coalesce(Subquery(rules.values(side).annotate(count=Count("pk")).values("count")), 0)
 
 
@@ -99,10 +103,19 @@ def show(request: Request, instance: Instance, secret: str = "", **answers: Any)
         found = theirs.filter(**{side: instance})
         listed = list(found.select_related("source", "target").order_by("name", "pk")[: RULES_SHOWN + 1])
         rules[side] = {"rules": listed[:RULES_SHOWN], "more": len(listed) > RULES_SHOWN}
+    rules["target"]["unseen"] = _unseen(request, instance)
     told = notified.of(request, instance, secret)
     context = {"instance": instance, "rules": rules, "notified": told, "pulls": pulls.told(instance)}
     context |= {"my_roles": grants.roles_on(request.user, instance), **answers}
     return render(request, "instances/instance.html", context)
+
+
+def _unseen(request: Request, instance: Instance) -> int | None:
+    """How many rules copy to the instance from others that the reader does not see; None for who is not told that."""
+    if Right.ADMINISTER not in access.rights_on(request.user, instance):
+        return None
+    seen = access.visible_instances(request.user).values("pk")
+    return SyncRule.objects.filter(target=instance).exclude(source__in=seen)[:RULES_COUNTED].count()
 
 
 @page_or_fragment
@@ -172,4 +185,7 @@ def instance_delete(request: Request, name: str) -> HttpResponse:
 
 def _ask_to_delete(request: Request, instance: Instance, users: Sequence[SyncRule], status: int = 200) -> HttpResponse:
     template = "instances/_delete.html" if wants_fragment(request) else "instances/delete.html"
-    return render(request, template, {"instance": instance, "users": users}, status=status)
+    visible = set(access.visible_instances(request.user).values_list("pk", flat=True))
+    seen = [rule for rule in users if rule.source_id in visible]
+    context = {"instance": instance, "users": users, "seen": seen}
+    return render(request, template, context, status=status)

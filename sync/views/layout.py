@@ -143,11 +143,24 @@ class Layout:
         """Theme and shortcuts of the user; the defaults for who is not signed in."""
         return preferences.kept_in(self._request.session)
 
-    @cached_property
-    def missing_workers(self) -> list[str]:
-        """Why tasks of the current instance will wait: nobody who executes them was there some seconds ago."""
-        known = cache.get_or_set("staffing", health.staffing, WORKERS_SECONDS)
-        return known.missing(self.current.pk if self.current else None) if known else []
+    def missing_workers(self, of: Instance | SyncRule | SyncTask | None) -> list[str]:
+        """Why tasks of the rule, of the rules of the instance, or of all that one sees (None) will wait.
+
+        Nobody who executes them was there some seconds ago.
+        """
+        known: health.Staffing | None = cache.get_or_set("staffed", health.staffing, WORKERS_SECONDS)
+        if known is None:
+            return []
+        if isinstance(of, Instance):
+            return known.missing(of.pk, self._sees)
+        if of is None:
+            needs = {need for instance in self.instances for need in known.used.get(instance.pk, ())}
+            return known.missing_for(needs, self._sees) if needs else []
+        return known.missing_for([health.need_of(of)], self._sees)
+
+    def _sees(self, instance: int) -> bool:
+        """Asked only when it matters: a poll needs no other instances."""
+        return any(one.pk == instance for one in self.instances)
 
 
 def layout(request: HttpRequest) -> dict[str, Layout]:

@@ -18,8 +18,8 @@ from django.views.decorators.http import require_POST, require_safe
 from sync import access
 from sync.access import Right
 from sync.forms import RuleForm
-from sync.models import OPEN, Announcement, Instance, SyncRule, SyncTask, Trigger
-from sync.services import circles, configure, connect, lag, removals, runs, trigger, waiting
+from sync.models import OPEN, Announcement, Instance, SyncRule, SyncTask
+from sync.services import circles, configure, connect, grants, lag, removals, runs, trigger, waiting
 from sync.services.schedules import Schedule
 from sync.templatetags.console import ago
 from sync.views import notified
@@ -193,16 +193,20 @@ def rule_switch(request: Request, instance: str, name: str) -> HttpResponse:
         enabled = request.POST["enable"] == "true"
     configure.switch_rule(rule, enabled)
     message = f"Rule {name} is {'enabled' if enabled else 'disabled'}."
+    if enabled and rule.suspension:
+        message += f" Nothing starts it as long as it is suspended: {rule.suspension}"
     _warn_of_circle(request, rule)
     return acted(request, reverse("rules", args=[instance]), message)
 
 
 @require_POST
 def rule_sync(request: Request, instance: str, name: str) -> HttpResponse:
-    """Starts a run at once, of a disabled rule too; shows the one that waits or runs already."""
+    """Starts a run at once, of a disabled rule too, of no suspended one; shows the one that waits or runs already."""
     rule = access.get_rule_or_404(request.user, instance, name, Right.OPERATE)
     try:
-        opened = trigger.open_task(rule, Trigger.MANUAL, actor=request.user.get_username())
+        opened = trigger.sync_now(rule, actor=request.user.get_username())
+    except grants.Suspended as suspended:
+        return acted(request, reverse("rule", args=[instance, name]), str(suspended), refused=True)
     except SyncRule.DoesNotExist:
         gone = f"Rule {name} was deleted a moment ago: nothing was started."
         return acted(request, reverse("rules", args=[instance]), gone, refused=True)

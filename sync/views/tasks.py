@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from sync import access
 from sync.access import Right
 from sync.models import Status, SyncRule, SyncTask
-from sync.services import failures, progress, removals, trigger, waiting
+from sync.services import failures, grants, progress, removals, trigger, waiting
 from sync.templatetags.console import success_rate
 from sync.views.filters import RepositoryFilter
 from sync.views.http import (
@@ -130,8 +130,9 @@ def task_retry(request: Request, instance: str, task_id: int) -> HttpResponse:
     task = access.get_task_or_404(request.user, instance, task_id, Right.OPERATE)
     try:
         opened = trigger.retry_failed(task, actor=request.user.get_username())
-    except (trigger.NothingToRetry, SyncRule.DoesNotExist) as refusal:
-        said = str(refusal) if isinstance(refusal, trigger.NothingToRetry) else "The rule of this task was deleted."
+    except (trigger.NothingToRetry, grants.Suspended, SyncRule.DoesNotExist) as refusal:
+        deleted = isinstance(refusal, SyncRule.DoesNotExist)
+        said = "The rule of this task was deleted." if deleted else str(refusal)
         return acted(request, reverse("task", args=[instance, task.pk]), said, refused=True)
     said = "was started" if opened.created else "was open already"
     message = format_html("{} {} for what failed in task {}.", task_link(opened.task, instance), said, task.pk)

@@ -33,9 +33,14 @@ def where_for_staff(request: HttpRequest) -> HttpResponse:
 
 
 def _look(request: HttpRequest, instances: QuerySet[Instance], *, ask: bool) -> dict[str, Any]:
-    """What was typed, and the answer or the problem with it; what is `wanted`, as long as nobody was asked."""
+    """What was typed, and the answer or the problem with it; what is `wanted`, as long as nobody was asked.
+
+    partial: others may have it, or bring it, for all that the reader may be told: also when there are none, or it would
+    tell that there are.
+    """
     typed = request.GET.get("ref", "").strip()
-    found: dict[str, Any] = {"typed": typed, "problem": ""}
+    partial = not access.is_platform_administrator(request.user)
+    found: dict[str, Any] = {"typed": typed, "problem": "", "partial": partial}
     try:
         if typed and ask:
             found["answer"] = locate.find(typed, instances)

@@ -29,10 +29,16 @@ def test_secrets_move_to_the_first_key(rule, settings, capsys):
     new = make_credential_key()
     settings.CREDENTIAL_KEYS = [new, old]
     call_command("rotate_credentials")
-    assert "2 secrets are encrypted with the first key." in capsys.readouterr().out
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "2 secrets are encrypted with the first key."
+    counts = ["passwords of instances: 1", "keys of management APIs: 0", "secrets of webhooks: 1"]
+    assert told[1:4] == [f"  {count}" for count in counts]
+    assert told[4].startswith("Nothing that is stored needs the other key of CREDENTIAL_KEYS any more. Next: leave")
     settings.CREDENTIAL_KEYS = [new]
     assert Instance.objects.get().password == "hunter2"
     assert SyncRule.objects.get().webhook_secret == "knock-knock"
+    call_command("rotate_credentials")
+    assert capsys.readouterr().out.splitlines()[-1] == "CREDENTIAL_KEYS holds no other key: nothing is to be done."
 
 
 def test_what_no_key_reads_is_named_and_stays(rule, settings, capsys):

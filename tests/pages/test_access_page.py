@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
-from sync.models import Instance, RegionPair, SyncRule
+from sync.models import AuditEntry, Instance, RegionPair, SyncRule
 from sync.services import grants
 from sync.services.grants import Right
 from tests.pages.html import elements, texts, words
@@ -77,11 +77,11 @@ def test_pairs_of_regions_are_added_and_removed(console, rule):
     page = console.post(
         "/access/regions/", {"source": "cn", "target": "eu", "sure": "on"}, follow=True
     ).content.decode()
-    assert f"Suspended for lack of a right: {rule}." in " ".join(texts(page, "p")) and "cn to eu" in page
+    assert f"Suspended because of their regions: {rule}." in " ".join(texts(page, "p")) and "cn to eu" in page
     assert console.post("/access/regions/", {"source": "cn", "target": "eu"}).status_code == 422
     assert console.post("/access/regions/", {"source": "cn", "target": "mars"}).status_code == 422
     pair = RegionPair.objects.get()
-    page = console.post(f"/access/regions/{pair.pk}/remove/", follow=True).content.decode()
+    page = console.post(f"/access/regions/{pair.pk}/remove/", {"sure": "on"}, follow=True).content.decode()
     assert f"No longer suspended: {rule}." in " ".join(texts(page, "p"))
 
 
@@ -97,10 +97,38 @@ def test_the_first_pair_asks_back_and_names_what_it_would_stop(console, rule):
     assert "1 enabled rule is suspended:" in texts(page, "strong") and "prod-gz/web, from eu to cn" in page
     assert str(off) not in page
     page = console.post("/access/regions/", {"source": "eu", "target": "cn"}).content.decode()
-    assert "No enabled rule is suspended." in page
+    assert "No enabled rule is suspended by it." in page
     console.post("/access/regions/", {"source": "eu", "target": "cn", "sure": "on"})
     console.post("/access/regions/", {"source": "cn", "target": "eu"})
     assert RegionPair.objects.count() == 2, "those after it allow more, and are not asked for"
+
+
+def test_the_first_pair_tells_of_rules_that_are_suspended_already(console, rule):
+    SyncRule.objects.update(by_platform=False)
+    grants.review(SyncRule.objects.all())
+    page = console.post("/access/regions/", {"source": "Frankfurt", "target": "ap-guangzhou"}).content.decode()
+    assert "No enabled rule is suspended by it that is not suspended already." in texts(page, "li")
+    assert "1 rule that is suspended already is forbidden, too:" in texts(page, "strong")
+    assert "prod-gz/web, from ap-guangzhou to Frankfurt" in texts(page, "li")
+
+
+def test_the_last_pair_asks_back_because_it_opens_everything(console, rule):
+    for source, target in (("Frankfurt", "ap-guangzhou"), ("Frankfurt", "Frankfurt")):
+        grants.allow_regions(RegionPair(source=source, target=target))
+    last, other = RegionPair.objects.order_by("-target")
+    console.post(f"/access/regions/{other.pk}/remove/")
+    assert RegionPair.objects.get() == last, "while others are left nothing is opened, and nothing asked"
+    audit = AuditEntry.objects.filter(content_type__model="regionpair").order_by("-id")
+    assert str(audit[0]) == f"root: Forbade copying from {other}"
+    page = console.post(f"/access/regions/{last.pk}/remove/").content.decode()
+    assert RegionPair.objects.exists() and texts(page, "h1") == [f"Remove {last}, the last pair?"]
+    assert "1 suspended rule goes on at once:" in texts(page, "strong")
+    assert "prod-gz/web, from ap-guangzhou to Frankfurt" in texts(page, "li")
+    page = console.post(f"/access/regions/{last.pk}/remove/", {"sure": "on"}, follow=True).content.decode()
+    assert not RegionPair.objects.exists() and not SyncRule.objects.get().suspension
+    assert any("Rules may join any regions again." in said for said in texts(page, "p"))
+    assert str(audit[0]) == "root: Allowed copying from any region to any other"
+    assert audit[0].detail == f"The last pair, {last}, was removed: without pairs rules may join any regions."
 
 
 def test_a_region_is_changed_by_platform_administrators_once_there_are_pairs(console, client, rule, ann):

@@ -75,15 +75,16 @@ def test_roles_secrets_regions_and_suspensions_are_told(console, rule):
     console.post("/i/prod-gz/secret/", {"seen": ""})
     console.post("/i/prod-gz/secret/remove/")
     console.post("/access/regions/", {"source": "Frankfurt", "target": "Frankfurt", "sure": "on"})
-    console.post(f"/access/regions/{RegionPair.objects.get().pk}/remove/")
+    console.post(f"/access/regions/{RegionPair.objects.get().pk}/remove/", {"sure": "on"})
     ann.groups.add(team)
     assert [verb for _, verb, _ in done()] == [
         *("granted", "revoked", "made-secret", "removed-secret"),
-        *("allowed-regions", "suspended", "forbade-regions", "went-on", "changed"),
+        *("allowed-regions", "suspended", "allowed-regions", "went-on", "changed"),
     ]
     told = rows(console)[::-1]
     assert "Gave a role on prod-gz" in told[0] and "Operator: person ann." in told[0]
     assert "Allowed copying from Frankfurt to Frankfurt" in told[4] and "Nothing may be copied from" in told[5]
+    assert "Allowed copying from any region to any other" in told[6] and "The last pair, Frankfurt to" in told[6]
     assert told[8].endswith("Groups: team")
 
 

@@ -11,7 +11,7 @@ from sync.services import health
 
 
 def parts(**away):
-    return {"database": True, "queue": True, "workers": True, "scheduler": True} | away
+    return {"database": True, "queue": True, "workers": True, "scheduler": True, "pools": True} | away
 
 
 def test_alive_asks_nobody(client):
@@ -52,7 +52,7 @@ def test_a_queue_that_is_away_is_seen(monkeypatch):
         raise queue_state.QueueUnreachable("nobody listens")
 
     monkeypatch.setattr(queue_state, "inspect", gone)
-    assert health.parts() == {"database": True, "queue": False, "workers": False, "scheduler": False}
+    assert health.parts() == parts(queue=False, workers=False, scheduler=False, pools=False)
 
 
 @pytest.mark.django_db
@@ -61,7 +61,7 @@ def test_a_database_that_is_away_is_seen(monkeypatch):
         raise OperationalError("gone")
 
     monkeypatch.setattr(connection, "cursor", broken)
-    assert health.parts()["database"] is False
+    assert health.parts()["database"] is False and health.parts()["pools"] is False
 
 
 @pytest.mark.django_db
@@ -74,3 +74,17 @@ def test_workers_are_there_when_each_queue_is_listened_to(valkey):
         SimpleWorker(["default"], connection=server).register_birth()
         CronScheduler(server).register_birth()
     assert health.parts() == parts()
+
+
+@pytest.mark.django_db
+def test_a_pool_that_nobody_serves_is_told_and_holds_up_nothing_else(rule, valkey, client):
+    with Redis.from_url(valkey) as server:
+        SimpleWorker(["control", "push", "default"], connection=server).register_birth()
+        CronScheduler(server).register_birth()
+        rule.pool = "eu"
+        rule.save()
+        assert health.parts() == parts(pools=False)
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()["pools"]) == (200, "away") and "eu" not in answer.json().values()
+        SimpleWorker(["push:eu", "default:eu"], connection=server).register_birth()
+        assert health.parts() == parts()

@@ -8,6 +8,7 @@ from django.urls import reverse
 from sync.models import Delivery, Instance, SyncRule
 from sync.services import grants
 from sync.services.grants import Right
+from tests.fakes.lists import HELD
 from tests.fakes.registry import Answer, FakeRegistry
 from tests.pages.html import attributes, by_id, elements, texts, words
 from tests.pages.test_tasks import HTMX, make_repository, make_task
@@ -191,3 +192,42 @@ def test_the_view_for_support_staff_tells_what_their_roles_let_them_see(staff, r
     assert rule.source.name not in client.get(STAFF, {"ref": NAME}).content.decode()
     allow(staff)
     assert rule.source.name in client.get(STAFF, {"ref": NAME}).content.decode()
+
+
+@pytest.mark.parametrize("url", [WHERE, STAFF])
+def test_who_does_not_see_all_is_told_that_others_were_not_asked(staff, rule, target, url):
+    """The rule that brings it to prod-eu is there, and is neither told nor said not to be."""
+    grants.grant(Right.VIEW, staff, target)
+    page = looked_up(client_of(staff), url=url)
+    said = texts(page, "p", "td")
+    assert any(one.startswith("Only instances that you may see were asked") for one in said)
+    assert any(one.startswith("There in 0 of 1 instance that you may see;") for one in said)
+    assert any(one.startswith("No rule that you may see copies this name") for one in said)
+    assert "No rule copies this name" not in page and "prod-gz" not in page and "ap-guangzhou" not in page
+    hosted = looked_up(client_of(staff), "registry.example/prod/web", url=url)
+    assert any(one.startswith("No instance that you may see has the address") for one in texts(hosted, "p"))
+
+
+def test_the_target_that_is_not_theirs_was_not_asked(staff, rule, source):
+    grants.grant(Right.VIEW, staff, source)
+    with FakeRegistry() as registry:
+        registry.script("HEAD", "/v2/prod/web/manifests/1.2.3", Answer(200, headers=HELD))
+        Instance.objects.filter(pk=source.pk).update(url=registry.url)
+        page = looked_up(client_of(staff))
+    assert any("prod-eu was not asked: you may not see it" in one for one in texts(page, "li"))
+
+
+def test_who_sees_all_is_told_nothing_of_the_kind(console, rule):
+    assert "that you may see" not in looked_up(console) and "that you may see" not in looked_up(console, url=STAFF)
+
+
+def test_a_suspended_rule_says_so_and_offers_no_sync(console, rule, start_registry):
+    SyncRule.objects.update(suspension="A right is missing.")
+    with FakeRegistry() as registry:
+        registry.script("HEAD", "/v2/prod/web/manifests/1.2.3", Answer(200, headers=HELD))
+        Instance.objects.filter(pk=rule.source.pk).update(url=registry.url)
+        Instance.objects.filter(pk=rule.target.pk).update(url=start_registry().url)
+        page = looked_up(console)
+    assert "Suspended : nothing starts this rule. A right is missing." in texts(page, "li")
+    assert "Nothing starts this rule as long as it is suspended." in texts(page, "p")
+    assert "Sync" not in texts(page, "button")

@@ -18,7 +18,7 @@ from tests.pages.steps import make_step
 from tests.pages.test_tasks import make_repository, make_task
 
 pytestmark = pytest.mark.any_database
-WIDTHS = (360, 600, 784, 900, 1000, 1100, 1280)
+WIDTHS = (360, 600, 784, 900, 1000, 1100, 1200, 1280)
 NAME, REPOSITORY, TAG = "n" * 64, "r" * 255, "t" * 128
 DIGEST = "sha256:" + "a" * 64
 # Whether the script has rewritten every time: their titles tell both zones then.
@@ -32,6 +32,40 @@ STICKING_OUT = """() => {
     || (element.matches(".surface, td, dd") && element.scrollWidth > element.clientWidth + 1)
   ).map((element) => element.outerHTML.slice(0, 120));
 }"""
+
+
+def make_crowd() -> dict[str, str]:
+    """Rules in every state at once, with words as people choose them: the widest of each column stand together."""
+    ends = timezone.localdate() + timedelta(days=5)
+    words = {"region": "eu-central-1 (Frankfurt)", "username": "robot", "encrypted_password": "x"}
+    source, target, charts, far = (
+        Instance.objects.create(
+            name=name, url=f"http://127.0.0.1:1/{name}", password_expires_on=ends, **{**words, **more}
+        )
+        for name, more in (
+            ("guangzhou-production", {}),
+            ("frankfurt-production-registry", {"healthy": False, "health_reason": "h" * 200}),
+            ("charts", {"kind": "charts", "down_since": timezone.now(), "down_reason": "d"}),
+            ("far", {"region": "x"}),
+        )
+    )
+    lag = {"lag_median": 86_340, "lag_p95": 90_000, "lag_worst": 359_999, "lag_counted_at": timezone.now()}
+    of_all = {"source": source, "source_namespace": "production/teams/payments", "others": True, **lag}
+    suspension = f"ann@example.com, who saved this rule last, lacks the right Receive, overwriting on {target.name}."
+    for name, to, state, more in (
+        ("payments-to-frankfurt", target, "partial", {"suspension": suspension, "repositories": "(a|b)/.*-service"}),
+        (NAME, charts, "synchronizing", {"suspension": suspension, "enabled": False}),
+        (NAME[1:], far, "synchronizing", {}),
+        (NAME[2:], charts, "failed", {}),
+    ):
+        rule = SyncRule.objects.create(name=name, target=to, **of_all, **more)
+        counts = {"planned": 1000, "copied": 998, "failed": 1, "conflict": 12_345, "started_at": timezone.now()}
+        make_task(rule, state, reason="Target far: cannot write the manifest, for a long reason", **counts)
+    return {
+        "rules in every state": reverse("rules", args=[source.name]),
+        "rule that is suspended": reverse("rule", args=[source.name, "payments-to-frankfurt"]),
+        "instance with rules in every state": reverse("instance", args=[source.name]),
+    }
 
 
 @pytest.fixture
@@ -73,6 +107,7 @@ def urls(source: Instance, target: Instance) -> dict[str, str]:
     )
     of_rule, of_task = [source.name, NAME], [source.name, task.pk]
     return {
+        **make_crowd(),
         **{name: reverse(name, args=of_rule) for name in ("rule", "rule-edit", "rule-delete", "rule-check")},
         "check that goes on": reverse("rule-check", args=of_rule, query={"run": "on"}),
         "check that is done": reverse("rule-check", args=of_rule, query={"run": "done"}),

@@ -115,6 +115,7 @@ def test_a_task_asks_again_when_it_starts(anns, ann, sides, namespace, source):
     ann.groups.clear()
     assert not work(task)
     assert task.status == Status.FAILED and "lacks the right Receive on there" in task.reason
+    assert "Who administers that instance gives the right back" in task.reason
     anns.refresh_from_db()
     assert anns.suspension
     ann.groups.add(team)
@@ -184,7 +185,10 @@ def test_pairs_of_regions_forbid_rules_across_all_others(sides, namespace, sourc
     grants.review(SyncRule.objects.all())
     rule.refresh_from_db()
     assert "from region-of-here to region-of-there" in rule.suspension
-    assert run(rule).status == Status.FAILED
+    assert "Platform administrators allow pairs: ask one" in rule.suspension
+    task = run(rule)
+    assert task.status == Status.FAILED
+    assert "the rule" not in task.reason, "no rule admin can mend that"
     RegionPair.objects.create(source="region-of-here", target="region-of-there")
     assert run(rule).status == Status.SUCCEEDED
 

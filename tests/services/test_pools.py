@@ -1,16 +1,23 @@
 """Worker pools: whose workers execute what, and that somebody is told when there are none."""
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django_rq import get_connection
 from rq import Queue, SimpleWorker
 
 from sync import jobs, pools, queue
 from sync.models import Instance, SyncRule, Trigger
-from sync.services import health, trigger
-from tests.services.support import open_here, task_with_rows
+from sync.services import grants, health, trigger
+from sync.services.grants import Right
+from tests.services.support import make_rule, open_here, task_with_rows
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _nothing_cached():
+    cache.clear()
 
 
 def waiting() -> dict[str, int]:
@@ -113,3 +120,38 @@ def test_pages_say_so(rule, valkey, admin_client):
     page = admin_client.get(f"/i/{rule.source.name}/rules/").content.decode()
     assert "No worker of pool eu is running: tasks wait." in page
     assert "eu" in admin_client.get(f"/i/{rule.source.name}/rules/{rule.name}/").content.decode()
+
+
+WARNING, OTHER = "No worker of pool eu is running: tasks wait.", "No worker of pool cn is running: tasks wait."
+
+
+def test_the_pages_of_a_rule_and_its_tasks_tell_its_own_pool_alone(rule, valkey, admin_client):
+    give(rule, own="eu")
+    other = make_rule(rule.source, rule.target, name="other", source_namespace="x", pool="cn")
+    begin("control", "push", "default")
+    urls = [f"/i/{rule.source.name}/rules/{one.name}/" for one in (rule, other)]
+    urls += [f"/i/{rule.source.name}/tasks/{open_here(one).pk}/" for one in (rule, other)]
+    for url, mine, foreign in zip(urls, (WARNING, OTHER) * 2, (OTHER, WARNING) * 2, strict=True):
+        page = admin_client.get(url).content.decode()
+        assert mine in page and foreign not in page, url
+    for url in (f"/i/{rule.source.name}/", f"/i/{rule.source.name}/rules/", "/instances/"):
+        page = admin_client.get(url).content.decode()
+        assert WARNING in page and OTHER in page, url
+    for url in (f"/i/{rule.target.name}/", f"/i/{rule.target.name}/rules/", "/help/", "/access/"):
+        page = admin_client.get(url).content.decode()
+        assert WARNING not in page and OTHER not in page, url
+
+
+def test_the_pool_of_an_instance_that_is_not_theirs_is_not_named(rule, valkey, client):
+    give(rule, target="secret-pool")
+    begin("control", "push", "default")
+    ann = User.objects.create_user("ann")
+    grants.grant(Right.VIEW, ann, rule.source)
+    client.force_login(ann)
+    for url in (f"/i/{rule.source.name}/rules/", f"/i/{rule.source.name}/rules/{rule.name}/", "/instances/"):
+        page = client.get(url).content.decode()
+        assert f"No worker that takes tasks to {rule.target.name} is running: they wait." in page
+        assert "secret-pool" not in page
+    grants.grant(Right.VIEW, ann, rule.target)
+    cache.clear()
+    assert "No worker of pool secret-pool" in client.get(f"/i/{rule.source.name}/rules/").content.decode()

@@ -15,7 +15,7 @@ from sync.credentials import CredentialKeyMissing
 from sync.management.acting import Acting, acting_of, add_acting, as_os_user
 from sync.management.following import FollowingCommand
 from sync.oci.errors import OciError
-from sync.services import bulk, fitting, preview
+from sync.services import bulk, fitting, grants, preview
 from sync.services.overlaps import Overlap
 from sync.services.reading import told
 from sync.services.volume import Volume, weigh
@@ -72,6 +72,9 @@ class Command(FollowingCommand):
             if options["dry_run"]:
                 code = self._preview(orders, acting, options["json"])
             else:
+                orders, self.held = bulk.part(orders)
+                if not orders:
+                    raise CommandError(bulk.refusal(self.held), returncode=bulk.EXIT_WRONG_USE)
                 enqueue = not options["foreground"]
                 start = partial(bulk.start, orders, acting.name, quick=options["quick"], enqueue=enqueue)
                 code = self.synchronize(start, options)
@@ -124,6 +127,8 @@ class Command(FollowingCommand):
             return
         sums = "; ".join(filter(None, (preview.counted(plan.planned) or "nothing matches", str(plan.volume))))
         self.stdout.write(f"{rule} -> {rule.target}: {sums}")
+        if suspension := grants.fault(rule):
+            self.stdout.write(f"  The rule is suspended, so that nothing starts it: {suspension}")
         if fault := fitting.type_fault(rule):
             self.stdout.write(f"  The rule does not fit: {fault}")
         if plan.overlaps is None:
@@ -156,6 +161,7 @@ def _plan_as_json(plan: Plan) -> dict[str, Any]:
         **preview.counts(plan.planned),
         "bytes_at_most": volume.bytes if volume.is_complete and not reason else None,
         "overlaps": None if plan.overlaps is None else [_overlap_as_json(one) for one in plan.overlaps],
+        "suspended": grants.fault(plan.order.rule),
         "reason": reason,
         "resources": [
             {

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from sync.management.acting import Acting, acting_of, add_acting, as_os_user
 from sync.management.following import FollowingCommand
 from sync.models import SyncRule
-from sync.services import bulk, trigger
+from sync.services import bulk, grants, trigger
 
 
 class Command(FollowingCommand):
@@ -40,7 +40,7 @@ def _retry(task_id: int, acting: Acting, *, enqueue: bool) -> trigger.Opened:
     acting.require(task.source)
     try:
         return trigger.retry_failed(task, actor=acting.name, enqueue=enqueue)
-    except trigger.NothingToRetry as refusal:
+    except (trigger.NothingToRetry, grants.Suspended) as refusal:
         raise CommandError(str(refusal), returncode=bulk.EXIT_WRONG_USE) from None
     except SyncRule.DoesNotExist:
         raise CommandError("The rule of this task was deleted.", returncode=bulk.EXIT_WRONG_USE) from None

@@ -11,7 +11,7 @@ from sync.models import Delivery, Instance, SyncRule, SyncTask, TaskResource
 from sync.oci.manifest import Kind
 from sync.oci.reference import InvalidReference
 from sync.services.locate import asking, history
-from sync.services.locate.asking import Seen, State
+from sync.services.locate.asking import NOT_ASKED, Seen, State
 from sync.services.locate.routes import Leg, Place, Route, Way, legs_through
 from sync.services.locate.verdict import Reason, Verdict, judge
 from sync.services.locate.wanted import Wanted, read
@@ -20,7 +20,6 @@ __all__ = ["Answer", "InvalidReference", "RuleAnswer", "Sighting", "State", "Ver
 
 MOST_PLACES = 200
 MOST_RULES = 50
-NOT_ASKED = Seen(State.UNKNOWN, problem="Not asked: you may not see this instance, or too many rules lead there.")
 URGENCY = list(Verdict)
 
 
@@ -58,6 +57,8 @@ class RuleAnswer:
         """For what could be there and is not."""
         if self.verdict is not Verdict.NOT_YET:
             return ""
+        if self.rule.suspension:
+            return "Nothing starts this rule as long as it is suspended."
         if self.task is None:
             return "The rule has not been triggered yet: press Sync."
         if self.task.is_open:

@@ -39,6 +39,9 @@ class Seen:
     problem: str = ""
 
 
+NOT_ASKED = Seen(State.UNKNOWN, problem="Not asked: you may not see this instance, or too many rules lead there.")
+
+
 def ask(
     places: Iterable[Place], reference: str, kinds_at: Collection[Place] = (), seconds: float = SECONDS
 ) -> dict[Place, Seen]:

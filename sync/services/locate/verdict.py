@@ -9,7 +9,7 @@ from sync.oci.manifest import Kind
 from sync.oci.reference import in_namespace, is_digest_tag
 from sync.replication.pattern import Pattern
 from sync.services.fitting import refusal_of_type
-from sync.services.locate.asking import Seen, State
+from sync.services.locate.asking import NOT_ASKED, Seen, State
 from sync.services.locate.routes import Route
 from sync.services.locate.wanted import Wanted
 from sync.services.spec import spec_of_rule
@@ -88,7 +88,7 @@ def judge(route: Route, wanted: Wanted, source: Seen, target: Seen) -> tuple[Ver
         )
         return Verdict.NO_SOURCE, [missing, *notes]
     unknown = [
-        Reason(side, f"{instance.name} could not be looked at.")
+        Reason(side, f"{instance.name} {_not_looked_at(seen)}")
         for side, instance, seen in (("Source", rule.source, source), ("Target", rule.target, target))
         if seen.state is State.UNKNOWN
     ]
@@ -105,8 +105,16 @@ def judge(route: Route, wanted: Wanted, source: Seen, target: Seen) -> tuple[Ver
     return Verdict.NOT_YET, [newer, *notes]
 
 
+def _not_looked_at(seen: Seen) -> str:
+    if seen is NOT_ASKED:
+        return "was not asked: you may not see it, or too many rules lead there."
+    return "could not be looked at."
+
+
 def _notes(rule: SyncRule, wanted: Wanted) -> Iterator[Reason]:
     """What does not leave it out, and yet may be why it is not there."""
+    if rule.suspension:
+        yield Reason("Suspended", f"nothing starts this rule. {rule.suspension}")
     if not rule.enabled:
         yield Reason("Disabled", "pushes and schedules do not start this rule; Sync does.")
     if not wanted.tag and (rule.tags or rule.exclude_tags):

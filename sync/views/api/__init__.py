@@ -21,7 +21,9 @@ KNOWN = ("rule", "instance", "resources", "quick")
 def sync(request: HttpRequest, token: ApiToken, /) -> JsonResponse:
     """202: the tasks are queued. One that waits or runs already over everything is told, and no other opened."""
     body = body_of(request)
-    orders = _orders(body, token)
+    orders, held = bulk.part(_orders(body, token))
+    if not orders:
+        raise Refused(409, bulk.refusal(held), "rule")
     try:
         opened = bulk.start(orders, f"token {token}", quick=_flag(body, "quick"), enqueue=True)
     except SyncRule.DoesNotExist:
@@ -35,7 +37,8 @@ def sync(request: HttpRequest, token: ApiToken, /) -> JsonResponse:
         }
         for order, one in zip(orders, opened, strict=True)
     ]
-    return JsonResponse({"tasks": tasks}, status=202)
+    suspended = [{"rule": str(one.rule), "reason": one.reason} for one in held]
+    return JsonResponse({"tasks": tasks} | ({"suspended": suspended} if suspended else {}), status=202)
 
 
 def _orders(body: dict[str, Any], token: ApiToken) -> Sequence[bulk.Order]:
