@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404
 
 from sync.models import Instance, SyncRule, SyncTask
 from sync.services.grants import Right, Somebody, all_rights, instances_with, is_platform_administrator, rights_on
+from sync.services.reading import turn_to
 
 __all__ = ["Right", "all_rights", "is_platform_administrator", "rights_on"]
 
@@ -75,4 +76,5 @@ def get_task_or_404(user: Somebody, instance: str, task_id: int, right: Right = 
     task = get_object_or_404(tasks.filter(source__name=instance, pk=task_id))
     if right is not Right.VIEW and task.source is not None:
         require(user, task.source, right)
+    turn_to(task)
     return task

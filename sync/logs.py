@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 from pythonjsonlogger.core import LogData
@@ -45,7 +46,12 @@ class _Changed(logging.Formatter):
         self._inner, self._change = inner, change
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._change(self._inner.format(record))
+        said = record.getMessage()
+        if record.exc_info:
+            said = f"{said}\n{self._inner.formatException(record.exc_info)}"
+        told = copy(record)
+        told.msg, told.args, told.exc_info, told.exc_text = self._change(said), None, None, None
+        return self._inner.format(told)
 
 
 class Complete(logging.Filter):

@@ -38,8 +38,8 @@ ALLOWED = {
     "sync.services": (*ENGINE, *NOUNS, *QUEUE, "sync.services", "sync.cron", "sync.shared", "sync.limits"),
     "sync.jobs": ("sync.logs", "sync.queue", "sync.models", "sync.services"),
     "sync.schedule": ("sync.jobs", "sync.queue"),
-    "sync.access": ("sync.models", "sync.services.grants"),
-    "sync.concealing": ("sync.access", "sync.services.hosts"),
+    "sync.access": ("sync.models", "sync.services.grants", "sync.services.reading"),
+    "sync.concealing": ("sync.models", "sync.services.reading"),
     "sync.checks": (*NOUNS, *QUEUE, "sync.oci.reference"),
 }
 # Pages, forms, admin and commands show what the engine tells; they never run it.

@@ -119,7 +119,7 @@ class SyncRuleAdmin(GrantedAdmin):
         configure.save_rule(obj)
         if obj.suspension:
             messages.warning(request, f"Rule {obj} is suspended, so that nothing starts it: {obj.suspension}")
-        if ring := circles.ring_of(obj):
+        if ring := circles.ring_of(obj, request.user):
             messages.warning(request, ring.warning)
 
     def delete_model(self, request: HttpRequest, obj: SyncRule) -> None:

@@ -15,6 +15,7 @@ from sync.oci.reference import NAMESPACE_TOP
 from sync.services import configure, grants
 from sync.services.connect import Namespaces
 from sync.services.grants import Right, instances_with
+from sync.services.reading import told
 from sync.services.schedules import Schedule
 
 EXPRESSIONS = ("repositories", "exclude_repositories", "tags", "exclude_tags")
@@ -183,7 +184,7 @@ class RuleForm(Telling):
         """A choice of what the source lists, and of what the rule has now; a text field where nothing is listed."""
         field = self.fields["source_namespace"]
         field.error_messages["required"] = "Choose one namespace."
-        field.help_text = f"{namespaces.problem} Enter the name of one namespace.".strip()
+        field.help_text = f"{told(namespaces.problem)} Enter the name of one namespace.".strip()
         self._asked = namespaces.asked
         if not namespaces.names:
             return
@@ -191,7 +192,7 @@ class RuleForm(Telling):
         names = sorted({*namespaces.names, present} - {""})
         self.fields["source_namespace"] = forms.ChoiceField(
             label=field.label,
-            help_text=namespaces.problem,
+            help_text=told(namespaces.problem),
             choices=[("", "Choose a namespace"), *((name, _shown(name)) for name in names)],
             error_messages={
                 "required": "Choose one namespace.",

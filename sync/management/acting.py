@@ -3,7 +3,8 @@
 import getpass
 import os
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -13,13 +14,13 @@ from django.core.exceptions import PermissionDenied
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
-from sync import access
+from sync import access, logs
 from sync.access import Right
 from sync.models import Instance, SyncRule, SyncTask
 from sync.services import bulk
 from sync.services.audit import Caller, on_behalf_of
 from sync.services.grants import instances_with
-from sync.services.hosts import Conceal, concealing, hosts_unseen_by
+from sync.services.reading import Reader, read_by
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,16 @@ class Acting:
         except PermissionDenied as refusal:
             raise CommandError(f"{self.name}: {refusal}", returncode=bulk.EXIT_WRONG_USE) from None
 
-    def concealing(self) -> Conceal:
-        """What to put every line through that is told: hosts that the user may not see."""
-        return concealing({} if self.user is None else hosts_unseen_by(self.user))
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Meanwhile whoever reads the screen sees no host that they may not see, in what is logged neither."""
+        if self.user is None:
+            yield
+            return
+        reader = Reader.of(self.user)
+        reader.look_up()
+        with read_by(reader), logs.told_through(reader):
+            yield
 
 
 def add_acting(parser: ArgumentParser) -> None:

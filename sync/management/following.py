@@ -13,13 +13,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from sync import logs
-from sync.management.acting import Acting
 from sync.management.progress import progress_of
 from sync.models import Status, SyncTask, TaskResource
 from sync.services import bulk, health
 from sync.services.grants import Suspended
-from sync.services.hosts import Conceal
 from sync.services.trigger import Opened
 
 EXIT_STATUS = """exit status: 0 the targets hold what the rules promise; 1 something failed or was stopped, or rules
@@ -29,23 +26,9 @@ queued. Without --wait and --foreground: 0 when the tasks are queued, 1 when rul
 
 
 class FollowingCommand(BaseCommand):
-    """Progress goes to standard error, results to standard output.
-
-    conceal: what every line goes through. held: rules that were left out of what was asked for.
-    """
+    """Progress goes to standard error, results to standard output. held: rules left out of what was asked for."""
 
     held: Sequence[Suspended] = ()
-    conceal: Conceal = staticmethod(str)
-
-    @contextmanager
-    def concealed(self, acting: Acting) -> Iterator[None]:
-        """Also what is logged here: whoever reads the screen sees no host that they may not see."""
-        self.conceal = acting.concealing()
-        with logs.told_through(self.conceal):
-            yield
-
-    def tell(self, line: str) -> None:
-        self.stdout.write(self.conceal(line))
 
     def add_following(self, parser: ArgumentParser) -> _MutuallyExclusiveGroup:
         """The options; what is returned takes further ways to run."""
@@ -72,17 +55,13 @@ class FollowingCommand(BaseCommand):
         if options["timeout"] != float("inf") and not (options["wait"] or options["foreground"]):
             raise CommandError("--timeout goes with --wait or --foreground.", returncode=bulk.EXIT_WRONG_USE)
 
-    def synchronize(self, start: Callable[[], Sequence[Opened]], options: dict[str, Any], acting: Acting) -> int:
+    def synchronize(self, start: Callable[[], Sequence[Opened]], options: dict[str, Any]) -> int:
         """Opens tasks by `start`, does with them what the options say, and returns the exit status."""
-        with self.concealed(acting):
-            return self._synchronize(start, options)
-
-    def _synchronize(self, start: Callable[[], Sequence[Opened]], options: dict[str, Any]) -> int:
         deadline = monotonic() + options["timeout"]
         opened = start()
         tasks = [one.task for one in opened]
         for one in self.held:
-            self.stderr.write(self.conceal(f"Left out: {one.rule} is suspended: {one.reason}"))
+            self.stderr.write(f"Left out: {one.rule} is suspended: {one.reason}")
         self._tell_joined([one.task for one in opened if not one.created], options["foreground"])
         code = bulk.EXIT_FULFILLED
         followed = options["foreground"] or options["wait"]
@@ -100,7 +79,7 @@ class FollowingCommand(BaseCommand):
         if options["wait"]:
             self._warn_without_workers(tasks)
         run = bulk.execute_here if options["foreground"] else bulk.follow
-        with _told_to_leave() as leaving, progress_of(tasks, self.conceal) as watch:
+        with _told_to_leave() as leaving, progress_of(tasks) as watch:
             in_time = run(tasks, watch, deadline, leaving)
             why = "Interrupted" if leaving() else f"The time is up after {options['timeout']:g} s"
         if in_time:
@@ -148,21 +127,21 @@ class FollowingCommand(BaseCommand):
         summaries = [bulk.summary(task) for task in tasks]
         if as_json:
             suspended = [{"rule": str(one.rule), "reason": one.reason} for one in self.held]
-            self.tell(json.dumps({"tasks": summaries} | ({"suspended": suspended} if suspended else {})))
+            self.stdout.write(json.dumps({"tasks": summaries} | ({"suspended": suspended} if suspended else {})))
             return
         still = "still " if followed else ""
         for task, told in zip(tasks, summaries, strict=True):
             if task.status == Status.WAITING:
-                self.tell(f"{told['rule']}: task {task.pk} is {still}queued")
+                self.stdout.write(f"{told['rule']}: task {task.pk} is {still}queued")
                 continue
             where = " in {repositories} repositories".format(**told) if told["repositories"] is not None else ""
-            self.tell(
+            self.stdout.write(
                 f"{told['rule']}: task {task.pk} {task.status}, {task.planned} resources{where}: "
                 "{copied} copied, {unchanged} unchanged, {conflict} conflicts, {failed} failed, "
                 "{bytes} bytes in {seconds} s".format(**told)
             )
             for line in _failures(task):
-                self.tell(f"  {line}")
+                self.stdout.write(f"  {line}")
 
 
 def _seconds(text: str) -> float:

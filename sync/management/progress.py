@@ -9,17 +9,16 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from sync.models import SyncTask
 from sync.services import bulk, waiting
-from sync.services.hosts import Conceal
 
 WAITING_ASKED_EVERY_SECONDS = 1.0
 
 
 @contextmanager
-def progress_of(tasks: Sequence[SyncTask], conceal: Conceal = str) -> Iterator[bulk.Watch]:
+def progress_of(tasks: Sequence[SyncTask]) -> Iterator[bulk.Watch]:
     """What is given shows one of the tasks as it is now; without a terminal, it writes a line when that ends."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"), TimeElapsedColumn())
-    reasons = _Reasons(lambda line: console.print(conceal(line)))
+    reasons = _Reasons(console.print)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bars = _Bars(progress, tasks)
 

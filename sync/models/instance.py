@@ -7,6 +7,7 @@ from django.db import models
 from django.utils import timezone
 
 from sync.credentials import CredentialKeyMissing, decrypt, encrypt
+from sync.models.reason import ReasonField
 from sync.oci.reference import InvalidReference, is_loopback, normalize_address
 
 NAME_HELP = "Lower-case letters, digits, “-”, “.” and “_”; the first character is a letter or a digit."
@@ -118,11 +119,11 @@ class Instance(models.Model):
     )
     checked_at = models.DateTimeField(null=True, editable=False)
     healthy = models.BooleanField(null=True, editable=False)
-    health_reason = models.TextField(blank=True, editable=False)
+    health_reason = ReasonField(blank=True, editable=False)
     latency_ms = models.PositiveIntegerField(null=True, editable=False)
     # While it does not answer, its tasks wait: since when, why, and when one of them asks again.
     down_since = models.DateTimeField(null=True, editable=False)
-    down_reason = models.TextField(blank=True, editable=False)
+    down_reason = ReasonField(blank=True, editable=False)
     next_try_at = models.DateTimeField(null=True, editable=False)
     # Of the secret with which its notifications come only the hash is kept: it is shown once.
     hook_secret_hash = models.CharField(max_length=64, blank=True, editable=False)

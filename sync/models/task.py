@@ -11,6 +11,7 @@ from django.db import models
 from django.utils import timezone
 
 from sync.models.instance import Instance
+from sync.models.reason import ReasonField
 from sync.models.rule import SyncRule
 
 
@@ -95,7 +96,7 @@ class SyncTask(Counts):
     removals_allowed = models.BooleanField(
         null=True, help_text="A person's word on deletions beyond the rule's safety share; unknown: nobody was asked."
     )
-    reason = models.TextField(blank=True)
+    reason = ReasonField(blank=True)
     # While the whole of it waits for a side that is away; and how long it did so before, in seconds.
     waits_since = models.DateTimeField(null=True)
     waited = models.PositiveIntegerField(default=0)
@@ -207,7 +208,7 @@ class TaskRepository(Counts):
     digest_tags = models.JSONField(default=list)
     left_out = models.PositiveIntegerField(default=0, help_text="Resources of a type that the rule does not ask for.")
     vanished = models.PositiveIntegerField(default=0, help_text="Tags that were no longer in the source.")
-    reason = models.TextField(blank=True)
+    reason = ReasonField(blank=True)
     next_try_at = models.DateTimeField(null=True, help_text="Something of it waits for this moment, for the reason.")
 
     class Meta:
@@ -286,8 +287,8 @@ class TaskResource(models.Model):
     operation = models.CharField(max_length=600, blank=True)
     http_status = models.PositiveSmallIntegerField(default=0)
     code = models.CharField(max_length=64, blank=True)
-    reason = models.TextField(blank=True)
-    hint = models.TextField(blank=True)
+    reason = ReasonField(blank=True)
+    hint = ReasonField(blank=True)
     retryable = models.BooleanField(default=False)
     attempts = models.PositiveSmallIntegerField(null=True, help_text="How often it was tried; not known of old ones.")
     lag_seconds = models.FloatField(null=True, help_text="From the notification to the tag in the target.")
@@ -335,11 +336,11 @@ class LogLine(models.Model):
     at = models.DateTimeField(default=timezone.now)
     level = models.CharField(max_length=8, choices=Level, default=Level.INFO)
     repository = models.CharField(max_length=255, blank=True)
-    message = models.TextField()
+    message = ReasonField()
 
     class Meta:
         ordering = ["pk"]
         indexes = [models.Index(fields=["task", "level"], name="line_of_task_level")]
 
     def __str__(self) -> str:
-        return self.message
+        return str(self.message)

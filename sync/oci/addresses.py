@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
+from sync.oci.hosts import marked
+
 Address = IPv4Address | IPv6Address
 
 # Where clouds tell a machine its credentials, besides link-local addresses: AWS, Google, Azure, Alibaba, Oracle.
@@ -39,7 +41,7 @@ class Refused(Exception):
     """None of the addresses of a host may be reached. `address`: the last of them; `why`: the end of a sentence."""
 
     def __init__(self, host: str, address: str, why: str) -> None:
-        super().__init__(f"{host} {why}" if host == address else f"{host} leads to {address}, which {why}")
+        super().__init__(f"{marked(host)}{'' if host == address else f' leads to {marked(address)}, which'} {why}")
         self.why = why
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from sync.oci.errors import Denied, NotFound, ProtocolViolation, RedirectRefused, Rejected, Unauthorized, printable
+from sync.oci.hosts import marked
 from sync.oci.places import resolve
 from sync.oci.reference import check_repository
 from sync.oci.response import Response
@@ -41,7 +42,7 @@ def resolve_link(link: str, page_url: str, home: str) -> str:
     """
     target = urlsplit(resolve(page_url, link))
     if (target.hostname or "") != (urlsplit(home).hostname or ""):
-        raise RedirectRefused(f"the next page of the list lies on another host ({target.hostname})")
+        raise RedirectRefused(f"the next page of the list lies on another host ({marked(target.hostname or '')})")
     return f"{home.rstrip('/')}{target.path}{target.query and '?'}{target.query}"
 
 

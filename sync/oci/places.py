@@ -14,6 +14,7 @@ from sync.oci.addresses import Policy
 from sync.oci.connection import LiveSockets, Opener, Proxy, Way
 from sync.oci.errors import AddressRefused, PlainHttpRefused, ProtocolViolation, RedirectRefused, readable
 from sync.oci.guest import CONNECTIONS_PER_PROCESS, Limits, OwnRoom
+from sync.oci.hosts import marked
 from sync.oci.pool import Pool
 from sync.oci.reference import DEFAULT_PORTS, is_loopback, is_loopback_host
 
@@ -123,7 +124,7 @@ class Places:
     def check_plain_http(self, url: str) -> None:
         """Raises PlainHttpRefused where that is not allowed."""
         if url.startswith("http:") and not self._endpoint.allow_plain_http and not is_loopback(url):
-            raise PlainHttpRefused(f"{host_of(url)} would be spoken to over plain http")
+            raise PlainHttpRefused(f"{marked(host_of(url))} would be spoken to over plain http")
 
     def close(self) -> None:
         """Close the idle connections."""

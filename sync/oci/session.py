@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from sync.oci.auth import Authenticator, Challenge, Credential, parse_challenges
 from sync.oci.errors import OciError, ProtocolViolation, Unauthorized
 from sync.oci.guest import NO_LIMITS, Limits
+from sync.oci.hosts import marked
 from sync.oci.places import Endpoint, host_of, origin
 from sync.oci.response import BODY_LIMIT, Response
 from sync.oci.transport import ATTEMPTS, Body, Transport, always
@@ -188,7 +189,7 @@ class Session:
             response.close()
             return ProtocolViolation(f"the registry answered {response.status}, which does not belong here")
         if response.status == 401 and not self._is_home(response.url):
-            problem = f"it leads to {host_of(response.url)}, which asks for a credential of its own"
+            problem = f"it leads to {marked(host_of(response.url))}, which asks for a credential of its own"
             return Unauthorized(problem, status=401, hint=FOREIGN_HINT)
         return response.error(secrets=self._auth.secrets)
 

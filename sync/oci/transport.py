@@ -20,6 +20,7 @@ from sync.oci.errors import (
     readable,
 )
 from sync.oci.guest import NO_LIMITS, PACED_BLOCK, Limits
+from sync.oci.hosts import marked
 from sync.oci.http1 import LeftBeforeAnswering, Wire, body_of, request_head
 from sync.oci.places import Endpoint, Place, Places, host_of, origin, resolve
 from sync.oci.pool import POLL_INTERVAL, Pool
@@ -102,7 +103,9 @@ class Transport:
                 self.check_cancelled()
                 if final or not problem.retryable:
                     raise
-                log.info("%s %s: %s; attempt %d", method, _shown(url), problem.problem, attempt)
+                log.info(
+                    "%s: %s %s: %s; attempt %d", self.endpoint.label, method, _shown(url), problem.problem, attempt
+                )
                 self.pause(attempt)
             else:
                 if not self._put_off(response, url, attempt, final):
@@ -257,7 +260,7 @@ class Transport:
             place.quiet_until = max(place.quiet_until, time.monotonic() + told)
         if final or (told is not None and told > RETRY_AFTER_CAP):
             return False
-        log.info("%s answered %d; attempt %d", _shown(url), response.status, attempt)
+        log.info("%s: %s answered %d; attempt %d", self.endpoint.label, _shown(url), response.status, attempt)
         if told is None:
             self.pause(attempt)
         return True
@@ -277,7 +280,7 @@ class Transport:
 
     def _refused(self, url: str, how: str) -> RedirectRefused:
         log.warning("%s leads %s (%s): refused", self.endpoint.label, how, host_of(url))
-        return RedirectRefused(f"the registry leads {how} ({host_of(url)})")
+        return RedirectRefused(f"the registry leads {how} ({marked(host_of(url))})")
 
 
 def _head(method: str, target: str, place: Place, headers: Mapping[str, str], body: Body, *, chunked: bool) -> bytes:

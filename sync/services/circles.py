@@ -7,7 +7,7 @@ many costs a glance.
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -15,10 +15,12 @@ from typing import NamedTuple
 from sync.models import SyncRule
 from sync.oci.reference import NAMESPACE_TOP
 from sync.replication.pattern import Pattern
+from sync.services.grants import Right, Somebody, instances_with
 
 # Longer rings are not looked for, and after so many steps the search ends: it must not keep who saves waiting.
 LONGEST, STEPS = 8, 10_000
 HIGHEST = "\U0010ffff"
+UNSEEN = "a rule that you may not see"
 KINDS = ("images", "charts", "others")
 FIELDS = (
     *("pk", "source_id", "source__name", "name", "source_namespace", "target_id", "target_namespace"),
@@ -59,9 +61,12 @@ class Ring:
         )
 
 
-def ring_of(rule: SyncRule) -> Ring | None:
-    """The shortest ring that the rule is in; None: there is none, or the rule is disabled."""
-    return Roads().ring(rule) if rule.enabled else None
+def ring_of(rule: SyncRule, user: Somebody | None = None) -> Ring | None:
+    """The shortest ring that the rule is in; None: there is none, or the rule is disabled.
+
+    user: who is told of it; no name of a rule that they may not see. None: everything.
+    """
+    return Roads(user).ring(rule) if rule.enabled else None
 
 
 @dataclass(frozen=True)
@@ -81,12 +86,15 @@ class Road:
     overwrite: bool
 
     @classmethod
-    def of(cls, row: "tuple[object, ...]") -> "Road":
+    def of(cls, row: "tuple[object, ...]", seen: Container[object] | None) -> "Road":
+        """seen: instances of which rules may be named; None: all."""
         field = dict(zip(FIELDS, row, strict=True))
         namespace = str(field["source_namespace"])
         return cls(
             pk=field["pk"],  # type: ignore[arg-type]
-            label=f"{field['source__name']}/{field['name']}",
+            label=UNSEEN
+            if seen is not None and field["source_id"] not in seen
+            else f"{field['source__name']}/{field['name']}",
             source=field["source_id"],  # type: ignore[arg-type]
             before=_prefix(namespace),
             target=field["target_id"],  # type: ignore[arg-type]
@@ -179,20 +187,21 @@ def _tags_left(tags: frozenset[str] | None, road: Road) -> frozenset[str] | None
 
 
 class Roads:
-    """The enabled rules, by where they begin."""
+    """The enabled rules, by where they begin. user: as of ring_of."""
 
-    def __init__(self) -> None:
+    def __init__(self, user: Somebody | None = None) -> None:
+        self._seen = None if user is None else set(instances_with(user, Right.VIEW).values_list("pk", flat=True))
         rows = SyncRule.objects.filter(enabled=True).order_by("source__name", "name").values_list(*FIELDS)
         self._from: defaultdict[int, dict[str, list[Road]]] = defaultdict(dict)
         for row in rows.iterator(chunk_size=2000):
-            road = Road.of(row)
+            road = Road.of(row, self._seen)
             self._from[road.source].setdefault(road.before, []).append(road)
         self._prefixes = {source: sorted(found) for source, found in self._from.items()}
 
     def ring(self, rule: SyncRule) -> Ring | None:
         """Through the rule as it is stored."""
         (row,) = SyncRule.objects.filter(pk=rule.pk).values_list(*FIELDS)
-        start = Road.of(row)
+        start = Road.of(row, self._seen)
         everything = Flow(start.before, start.before, None, start.flat, None, frozenset(KINDS))
         first = everything.through(start)
         if first is None:

@@ -17,6 +17,7 @@ from sync.services.drift import What
 from sync.services.failures import in_short
 from sync.services.fitting import type_fault
 from sync.services.locate import State, Verdict
+from sync.services.reading import told
 
 register = template.Library()
 # So long an address fits into a line everywhere.
@@ -54,6 +55,18 @@ def icon(name: str, extra: str = "") -> SafeString:
     return format_html(
         '<svg class="icon {}" aria-hidden="true" focusable="false"><use href="{}"></use></svg>', extra, use
     )
+
+
+@register.filter
+def in_full(reason: str) -> str:
+    """Of an instance that is shown to none but who sees it."""
+    return getattr(reason, "in_full", reason)
+
+
+@register.filter(name="told")
+def told_(text: object, rule: SyncRule | None = None) -> str:
+    """What a registry or the network has said just now."""
+    return told(str(text), rule) if text else ""
 
 
 @register.filter

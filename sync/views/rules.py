@@ -183,7 +183,7 @@ def _save(request: Request, form: RuleForm) -> HttpResponse:
 
 
 def _warn_of_circle(request: Request, rule: SyncRule) -> None:
-    if ring := circles.ring_of(rule):
+    if ring := circles.ring_of(rule, request.user):
         messages.warning(request, ring.warning)
 
 

@@ -64,7 +64,7 @@ def test_of_a_list_that_goes_on_elsewhere_nothing_is_taken(fake, path, ask):
     with FakeRegistry() as stranger:
         link = f'<http://localhost:{stranger.port}{path}>; rel="next"'
         fake.script("GET", path, Answer(headers={"Link": link}, body=json.dumps(body).encode()))
-        with pytest.raises(RedirectRefused, match=r"lies on another host \(localhost\)"):
+        with pytest.raises(RedirectRefused, match=r"lies on another host \(‹localhost›\)"):
             ask(Client(Endpoint(fake.url)))
         assert stranger.requests == []
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from sync import queue
 from sync.models import Announcement, SyncRule, SyncTask
+from sync.services import grants
 from tests.fakes.receiver import Receiver
 from tests.pages.html import attributes, by_id, elements, texts, words
 from tests.pages.test_rule_form import NEW, values
@@ -177,6 +178,16 @@ def test_saving_or_enabling_a_rule_that_closes_a_circle_warns(console, source, t
     assert ring in console.post(f"{PAGE}switch/", {"enable": "true"}, follow=True).content.decode()
     back.delete()
     assert "closes a circle" not in console.post(EDIT, values, follow=True).content.decode()
+
+
+def test_a_circle_names_no_rule_that_one_may_not_see(client, django_user_model, source, target, values, rule):
+    SyncRule.objects.create(name="back", source=target, source_namespace="prod", target=source)
+    ann = django_user_model.objects.create_user("ann")
+    grants.grant(grants.Right.MANAGE_RULES, ann, source)
+    grants.grant(grants.Right.RECEIVE, ann, target)
+    client.force_login(ann)
+    page = client.post(EDIT, {**values, "repositories": "", "tags": ""}, follow=True).content.decode()
+    assert "This closes a circle: prod-gz/web → a rule that you may not see → prod-gz/web." in page
 
 
 def test_saving_in_the_admin_warns_as_well(console, source, target, rule):

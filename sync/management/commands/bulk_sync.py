@@ -17,6 +17,7 @@ from sync.management.following import FollowingCommand
 from sync.oci.errors import OciError
 from sync.services import bulk, fitting, grants, preview
 from sync.services.overlaps import Overlap
+from sync.services.reading import told
 from sync.services.volume import Volume, weigh
 
 # So many of the names that another rule may write to, too, stand in the JSON; the rest is counted.
@@ -66,16 +67,17 @@ class Command(FollowingCommand):
                 "--dry-run always compares both sides: leave out --quick.", returncode=bulk.EXIT_WRONG_USE
             )
         acting = acting_of(options)
-        orders = self._choose(acting, options)
-        if options["dry_run"]:
-            with self.concealed(acting):
+        with acting.reading():
+            orders = self._choose(acting, options)
+            if options["dry_run"]:
                 code = self._preview(orders, acting, options["json"])
-        else:
-            orders, self.held = bulk.part(orders)
-            if not orders:
-                raise CommandError(bulk.refusal(self.held), returncode=bulk.EXIT_WRONG_USE)
-            start = partial(bulk.start, orders, acting.name, quick=options["quick"], enqueue=not options["foreground"])
-            code = self.synchronize(start, options, acting)
+            else:
+                orders, self.held = bulk.part(orders)
+                if not orders:
+                    raise CommandError(bulk.refusal(self.held), returncode=bulk.EXIT_WRONG_USE)
+                enqueue = not options["foreground"]
+                start = partial(bulk.start, orders, acting.name, quick=options["quick"], enqueue=enqueue)
+                code = self.synchronize(start, options)
         if code:
             sys.exit(code)
 
@@ -107,12 +109,12 @@ class Command(FollowingCommand):
                     overlaps = [overlap for overlap in overlaps if overlap.rule.source in seen]
                 plan = Plan(order, planned, volume, overlaps)
             except (OciError, CredentialKeyMissing) as error:
-                plan = Plan(order, reason=str(error))
+                plan = Plan(order, reason=told(str(error)))
             failed = failed or bool(plan.reason) or any(one.error for one in plan.planned)
             plans.append(plan)
         with self.heard_to_the_end():
             if as_json:
-                self.tell(json.dumps({"plans": [_plan_as_json(plan) for plan in plans]}))
+                self.stdout.write(json.dumps({"plans": [_plan_as_json(plan) for plan in plans]}))
             else:
                 for plan in plans:
                     self._print_plan(plan)
@@ -121,21 +123,21 @@ class Command(FollowingCommand):
     def _print_plan(self, plan: Plan) -> None:
         rule = plan.order.rule
         if plan.reason:
-            self.tell(f"{rule} -> {rule.target}: cannot be told: {plan.reason}")
+            self.stdout.write(f"{rule} -> {rule.target}: cannot be told: {plan.reason}")
             return
-        told = "; ".join(filter(None, (preview.counted(plan.planned) or "nothing matches", str(plan.volume))))
-        self.tell(f"{rule} -> {rule.target}: {told}")
+        sums = "; ".join(filter(None, (preview.counted(plan.planned) or "nothing matches", str(plan.volume))))
+        self.stdout.write(f"{rule} -> {rule.target}: {sums}")
         if suspension := grants.fault(rule):
-            self.tell(f"  The rule is suspended, so that nothing starts it: {suspension}")
+            self.stdout.write(f"  The rule is suspended, so that nothing starts it: {suspension}")
         if fault := fitting.type_fault(rule):
-            self.tell(f"  The rule does not fit: {fault}")
+            self.stdout.write(f"  The rule does not fit: {fault}")
         if plan.overlaps is None:
-            self.tell("  There was no time to look for other rules that write to the same names.")
+            self.stdout.write("  There was no time to look for other rules that write to the same names.")
         for overlap in plan.overlaps or ():
-            self.tell(f"  {_overlap_in_words(overlap)}")
+            self.stdout.write(f"  {_overlap_in_words(overlap)}")
         for one in plan.planned:
-            words = f"{one.words}: {one.error}" if one.error else one.words
-            self.tell(f"  {one.repository}:{one.tag} -> {one.target_repository}:{one.tag}  {words}")
+            words = f"{one.words}: {told(str(one.error))}" if one.error else one.words
+            self.stdout.write(f"  {one.repository}:{one.tag} -> {one.target_repository}:{one.tag}  {words}")
 
 
 def _overlap_in_words(overlap: Overlap) -> str:
@@ -169,7 +171,7 @@ def _plan_as_json(plan: Plan) -> dict[str, Any]:
                 "action": one.action,
                 "digest": one.decision.digest if one.decision else "",
                 "target_digest": one.decision.target_digest if one.decision else "",
-                "reason": str(one.error) if one.error else "",
+                "reason": told(str(one.error)) if one.error else "",
             }
             for one in plan.planned
         ],

@@ -24,9 +24,10 @@ class Command(FollowingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self.check_following(options)
         acting = acting_of(options)
-        code = self.synchronize(
-            lambda: [_retry(options["task"], acting, enqueue=not options["foreground"])], options, acting
-        )
+        with acting.reading():
+            code = self.synchronize(
+                lambda: [_retry(options["task"], acting, enqueue=not options["foreground"])], options
+            )
         if code:
             sys.exit(code)
 

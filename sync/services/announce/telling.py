@@ -9,14 +9,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from sync.models import SyncRule, SyncTask, TaskResource
-from sync.services.hosts import Conceal, concealing, hosts_unseen_by
+from sync.services.reading import Reader
 
 FAILURES = 5
 ENDED, TEST = "task.ended", "test"
 
 
 def of_task(task: SyncTask, rule: SyncRule) -> bytes:
-    conceal = _concealing(rule)
+    shown = Reader.of_rule(rule)
+    shown.in_full = shown.sees(task.source, task.target)
     told = {
         "event": ENDED,
         **_rule(rule),
@@ -24,14 +25,14 @@ def of_task(task: SyncTask, rule: SyncRule) -> bytes:
             "id": task.pk,
             "trigger": task.trigger,
             "status": task.status,
-            "reason": conceal(task.reason),
+            "reason": shown(task.reason),
             "created_at": _moment(task.created_at),
             "started_at": _moment(task.started_at),
             "finished_at": _moment(task.finished_at),
             "url": _link(task),
         },
         "counts": {field: getattr(task, field) for field in SyncTask.FIELDS},
-        "failures": _failures(task, conceal),
+        "failures": _failures(task, shown),
     }
     return _bytes(told)
 
@@ -48,17 +49,12 @@ def _rule(rule: SyncRule) -> dict[str, Any]:
     }
 
 
-def _concealing(rule: SyncRule) -> Conceal:
-    """Who saved the rule has chosen the receiver: it reads of hosts what they may."""
-    return concealing({} if rule.by_platform or rule.owner is None else hosts_unseen_by(rule.owner))
-
-
-def _failures(task: SyncTask, conceal: Conceal) -> list[dict[str, Any]]:
+def _failures(task: SyncTask, shown: Reader) -> list[dict[str, Any]]:
     """The first of them; how many there are, the counts tell."""
     failed = TaskResource.objects.filter(repository__task=task, outcome=TaskResource.Outcome.FAILED)
     columns = ("repository__name", "tag", "side", "http_status", "reason")
     return [
-        {"repository": name, "tag": tag, "side": side, "http_status": status or None, "reason": conceal(reason)}
+        {"repository": name, "tag": tag, "side": side, "http_status": status or None, "reason": shown(reason)}
         for name, tag, side, status, reason in failed.order_by("pk").values_list(*columns)[:FAILURES]
     ]
 

@@ -55,7 +55,7 @@ class _Loading:
 
     def look_for_circles(self) -> None:
         """Among what is changed; a ring is told once, whichever of its rules closed it."""
-        roads, told = circles.Roads(), set[frozenset[str]]()
+        roads, told = circles.Roads(self._user), set[frozenset[str]]()
         for change in self.report.changes:
             if not isinstance(change.thing, SyncRule) or change.verb == "deleted" or not change.thing.enabled:
                 continue

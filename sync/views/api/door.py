@@ -16,9 +16,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from sync.access import Right
-from sync.models import ApiToken
+from sync.models import ApiToken, Instance
 from sync.services import tokens
 from sync.services.audit import Caller, on_behalf_of
+from sync.services.reading import Reader, read_by
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,9 @@ def opened(*methods: str, right: Right = Right.VIEW) -> Callable[[View], View]:
         def door(request: HttpRequest, **named: Any) -> JsonResponse:
             try:
                 token = _let_in(request, methods, right)
-                with on_behalf_of(Caller(user=token.maker, by=f"token {token}", address=request.META["REMOTE_ADDR"])):
+                reader = Reader(Instance.objects.filter(pk=token.instance_id))
+                caller = Caller(user=token.maker, by=f"token {token}", address=request.META["REMOTE_ADDR"])
+                with on_behalf_of(caller), read_by(reader):
                     return view(request, token, **named)
             except Refused as refusal:
                 return refusal.answer

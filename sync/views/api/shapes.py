@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from sync.models import Instance, SyncTask, TaskResource
 from sync.services import bulk, locate, waiting
+from sync.services.reading import told
 
 FAILURES = 100
 
@@ -74,7 +75,7 @@ def _sighting(one: locate.Sighting) -> dict[str, Any]:
         "repository": one.place.repository,
         "state": str(one.seen.state),
         "digest": one.seen.digest,
-        "problem": one.seen.problem,
+        "problem": told(one.seen.problem),
         "differs": one.differs,
         "changed_by_others": one.changed,
         "rule": str(brought.rule) if brought else "",
