@@ -117,6 +117,8 @@ class SyncRuleAdmin(GrantedAdmin):
 
     def save_model(self, request: HttpRequest, obj: SyncRule, form: Any, change: bool) -> None:
         configure.save_rule(obj)
+        if obj.suspension:
+            messages.warning(request, f"Rule {obj} is suspended, so that nothing starts it: {obj.suspension}")
         if ring := circles.ring_of(obj, request.user):
             messages.warning(request, ring.warning)
 

@@ -176,6 +176,8 @@ def _save(request: Request, form: RuleForm) -> HttpResponse:
         link = task_link(task, rule.source.name)
         message += format_html(" {} was started to copy what is there now.", link)
     answer = saved(request, reverse("rules", args=[rule.source.name]), message)
+    if rule.suspension:
+        messages.warning(request, f"It is suspended, so that nothing starts it: {rule.suspension}")
     _warn_of_circle(request, rule)
     return answer
 

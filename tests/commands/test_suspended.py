@@ -1,11 +1,13 @@
 """manage.py bulk_sync and retry_failed with rules that may not run."""
 
 import json
+from io import StringIO
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from sync.models import RegionPair, SyncTask
+from sync.models import RegionPair, SyncRule, SyncTask
 from tests.commands.test_bulk_sync import bulk_sync
 from tests.replication.support import push, some_image
 from tests.services.support import make_rule
@@ -58,3 +60,15 @@ def test_nothing_is_retried(suspended):
     with pytest.raises(CommandError, match=WHY) as refused:
         call_command("retry_failed", str(task.pk))
     assert refused.value.returncode == 2
+
+
+def test_loading_tells_that_a_rule_is_suspended_and_on_whose_rights_it_stands(suspended, tmp_path):
+    out, err = StringIO(), StringIO()
+    call_command("dump_rules", stdout=out)
+    SyncRule.objects.update(by_platform=False, owner=User.objects.create_user("ann"), description="changed since")
+    file = tmp_path / "rules.yaml"
+    file.write_text(out.getvalue())
+    call_command("load_rules", str(file), stderr=err, stdout=StringIO())
+    said = err.getvalue()
+    assert f"Rule {suspended} is suspended, so that nothing starts it: {WHY}" in said
+    assert f"Rule {suspended} stands on the platform's own right then, before on the rights of ann." in said

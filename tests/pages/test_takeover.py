@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from sync.models import AuditEntry, SyncRule
+from sync.models import AuditEntry, RegionPair, SyncRule
 from sync.services import audit, grants
 from sync.services.grants import Right
 from tests.pages.html import by_id, texts, words
@@ -87,3 +87,12 @@ def test_the_admin_says_it_too(console, anns):
     assert said in texts(page, "div")
     SyncRule.objects.update(by_platform=True)
     assert "Stands on" not in console.get(f"/admin/sync/syncrule/{anns.pk}/change/").content.decode()
+
+
+def test_what_the_admin_saves_across_regions_is_told_to_be_suspended(console, rule):
+    RegionPair.objects.create(source="x", target="y")
+    url = f"/admin/sync/syncrule/{rule.pk}/change/"
+    form = console.get(url).context["adminform"].form
+    kept = {name: form[name].value() for name in form.fields if form[name].value() not in (None, False, "")}
+    page = console.post(url, kept, follow=True).content.decode()
+    assert "is suspended, so that nothing starts it: Nothing may be copied from" in page

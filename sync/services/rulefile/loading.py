@@ -150,7 +150,16 @@ class _Loading:
             details.append("webhook.secret: changed")
         if self._counts(rule, details):
             self._rights.may_have(rule)
-            configure.save_rule(rule, owner=self._user)
+            self._save(rule)
+
+    def _save(self, rule: SyncRule) -> None:
+        """With what is to be told of it besides its fields."""
+        if taken_over := configure.takeover(rule, self._user):
+            before, after = taken_over
+            self.report.warnings.append(f"Rule {rule} stands on {after} then, before on {before}.")
+        configure.save_rule(rule, owner=self._user)
+        if rule.suspension:
+            self.report.warnings.append(f"Rule {rule} is suspended, so that nothing starts it: {rule.suspension}")
 
     def _bring_secret(self, rule: SyncRule, secret: str | None, entry: Entry) -> bool:
         """Whether it is another one. Without an address none is kept."""
