@@ -2,10 +2,11 @@
 
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -108,15 +109,16 @@ class SyncRuleAdmin(GrantedAdmin):
         self.act(request, queryset, attrgetter("source"), partial(configure.switch_rule, enabled=False), "Disabled")
 
     def get_fieldsets(self, request: HttpRequest, obj: SyncRule | None = None) -> Any:
-        """With what saving does besides: here rules are saved for the platform."""
-        taken_over = configure.takeover(obj, None) if obj and self.has_change_permission(request) else None
+        """With what saving does besides."""
+        user = cast(User, request.user)
+        taken_over = configure.takeover(obj, user) if obj and self.has_change_permission(request) else None
         fields: dict[str, Any] = {"fields": self.get_fields(request, obj)}
         if taken_over:
             fields["description"] = f"Stands on {taken_over[0]}. Once it is saved here, it stands on {taken_over[1]}."
         return [(None, fields)]
 
     def save_model(self, request: HttpRequest, obj: SyncRule, form: Any, change: bool) -> None:
-        configure.save_rule(obj)
+        configure.save_rule(obj, owner=cast(User, request.user))
         if obj.suspension:
             messages.warning(request, f"Rule {obj} is suspended, so that nothing starts it: {obj.suspension}")
         if ring := circles.ring_of(obj, request.user):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import Q
@@ -61,6 +61,23 @@ class PersonAdmin(OnlyPlatformAdministrators, UserAdmin):  # type: ignore[type-a
         ("Rank and groups", {"fields": ("is_active", "is_staff", "is_superuser", "groups"), "description": RANKS}),
         ("Important dates", {"fields": ("last_login", "date_joined")}),
     )
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        self._tell(request, grants.review_rules_of(form.instance))
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        super().delete_model(request, obj)
+        self._tell(request, grants.review_rules_of(None))
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        super().delete_queryset(request, queryset)
+        self._tell(request, grants.review_rules_of(None))
+
+    def _tell(self, request: HttpRequest, reviewed: grants.Reviewed) -> None:
+        """Of rules that stand on the rights of these people."""
+        if told := reviewed.told_to(request.user):
+            self.message_user(request, told, messages.WARNING)
 
     @admin.display(description="Roles on instances")
     def roles(self, person: User) -> str:

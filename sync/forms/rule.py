@@ -224,12 +224,10 @@ class RuleForm(Telling):
         taken_over = configure.takeover(self.instance, self._user)
         if taken_over is None:
             return ""
-        before, after = taken_over
-        if self._user.is_superuser:
-            return f"This rule stands on {before}. Once you save it, it stands on {after}, whatever role anybody loses."
+        loss = "are a platform administrator no more" if self._user.is_superuser else "lose one that it needs"
         return (
-            f"This rule stands on {before}. Once you save it, it stands on your rights: "
-            "it is suspended when you lose one that it needs."
+            f"This rule stands on {taken_over[0]}. Once you save it, it stands on your rights: "
+            f"it is suspended when you {loss}."
         )
 
     @property

@@ -74,11 +74,11 @@ def same_address(instance: Instance) -> list[Instance]:
 def save_rule(rule: SyncRule, *, actor: str = "", sync_now: bool = False, owner: User | None = None) -> SyncTask | None:
     """Saves the rule; `sync_now` also copies what is there already, by a task that is returned, unless it is suspended.
 
-    owner: on whose rights it stands from now on; without one, and for a platform administrator, on the platform's own.
+    owner: on whose rights it stands from now on; without one, as from a file, on the platform's own.
     """
     with transaction.atomic():
         taken_over = takeover(rule, owner)
-        rule.owner, rule.by_platform = owner, owner is None or owner.is_superuser
+        rule.owner, rule.by_platform = owner, owner is None
         rule.suspension = grants.fault(rule)
         rule.next_run_at = next_run(rule)
         rule.save()
@@ -93,10 +93,9 @@ def takeover(rule: SyncRule, owner: User | None) -> tuple[str, str] | None:
     """On what the rule stands, and on what it will when it is saved for this owner; None where that is the same."""
     if rule.pk is None:
         return None
-    by_platform = owner is None or owner.is_superuser
-    if rule.by_platform == by_platform and (by_platform or rule.owner == owner):
+    if rule.by_platform == (owner is None) and (owner is None or rule.owner == owner):
         return None
-    after = PLATFORMS if by_platform else f"the rights of {owner}"
+    after = PLATFORMS if owner is None else f"the rights of {owner}"
     if rule.by_platform:
         return PLATFORMS, after
     return f"the rights of {rule.owner or 'somebody who is no longer a user'}", after

@@ -270,7 +270,7 @@ def allowed_pairs() -> Pairs:
 def fault(rule: SyncRule, pairs: Pairs | None = None) -> str:
     """Why the rule may not run as it is, in a sentence; blank when it may.
 
-    A rule that a platform administrator saved, or that came by a command, stands on the platform's own right.
+    A rule that came from a file stands on the platform's own right.
     """
     if reason := region_fault(rule, pairs):
         return reason
@@ -333,6 +333,11 @@ def require_running(rule: SyncRule) -> None:
         suspend(rule, reason)
     if reason:
         raise Suspended(rule, reason)
+
+
+def review_rules_of(person: User | None) -> Reviewed:
+    """Of who may have become less, or more; None: of people who are no longer users."""
+    return review(SyncRule.objects.filter(owner=person, by_platform=False))
 
 
 def review_suspended() -> None:

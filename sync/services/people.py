@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from sync.models import Identity
+from sync.services import grants
 
 # Columns of a user, the claims that fill them, and how long they may be.
 DETAILS = (("email", "email", 254), ("first_name", "given_name", 150), ("last_name", "family_name", 150))
@@ -86,6 +87,7 @@ def _bring_up_to_date(user: User, claims: Mapping[str, Any]) -> None:
             for name in named:
                 Group.objects.get_or_create(name=name)
         user.groups.set(Group.objects.filter(name__in=named))
+    grants.review_rules_of(user)
 
 
 def _groups(claims: Mapping[str, Any]) -> set[str]:

@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from sync.models import AuditEntry, RegionPair, SyncRule
-from sync.services import audit, grants
+from sync.services import audit, configure, grants
 from sync.services.grants import Right
 from tests.pages.html import by_id, texts, words
 
@@ -44,16 +44,16 @@ def client_of(user: User) -> Client:
     return client
 
 
-def test_a_platform_administrator_is_told_that_it_stands_on_the_platform_then(console, anns):
+def test_a_platform_administrator_is_told_that_it_stands_on_theirs_then(console, anns):
     page = console.get(EDIT).content.decode()
     assert words(by_id(page, "takeover")) == (
-        "This rule stands on the rights of ann. Once you save it, it stands on the platform's own right, "
-        "whatever role anybody loses."
+        "This rule stands on the rights of ann. Once you save it, it stands on your rights: "
+        "it is suspended when you are a platform administrator no more."
     )
     save(console, description="mine now")
-    told = "It stands on the platform's own right from now on, before on the rights of ann."
+    told = "It stands on the rights of root from now on, before on the rights of ann."
     assert (newest().actor_name, newest().detail, newest().instance) == ("root", told, anns.source_id)
-    assert SyncRule.objects.get().by_platform
+    assert SyncRule.objects.get().owner == User.objects.get(username="root")
     assert 'id="takeover"' not in console.get(EDIT).content.decode()
     save(console, description="mine still")
     assert newest().detail == "" and len(audit.changes_of(newest())) == 1, "nothing but the description"
@@ -83,9 +83,9 @@ def test_a_new_rule_is_nobodys_before(console, source):
 
 def test_the_admin_says_it_too(console, anns):
     page = console.get(f"/admin/sync/syncrule/{anns.pk}/change/").content.decode()
-    said = "Stands on the rights of ann. Once it is saved here, it stands on the platform's own right."
+    said = "Stands on the rights of ann. Once it is saved here, it stands on the rights of root."
     assert said in texts(page, "div")
-    SyncRule.objects.update(by_platform=True)
+    SyncRule.objects.update(owner=User.objects.get(username="root"))
     assert "Stands on" not in console.get(f"/admin/sync/syncrule/{anns.pk}/change/").content.decode()
 
 
@@ -96,3 +96,46 @@ def test_what_the_admin_saves_across_regions_is_told_to_be_suspended(console, ru
     kept = {name: form[name].value() for name in form.fields if form[name].value() not in (None, False, "")}
     page = console.post(url, kept, follow=True).content.decode()
     assert "is suspended, so that nothing starts it: Nothing may be copied from" in page
+
+
+@pytest.fixture
+def roots(console, rule):
+    """Saved by a platform administrator, and there is another one."""
+    save(console, description="of root")
+    User.objects.filter(username="root").update(username="leaving")
+    other = User.objects.create_superuser("staying")
+    return client_of(other), User.objects.get(username="leaving")
+
+
+def of(person: User) -> str:
+    return f"/admin/auth/user/{person.pk}/"
+
+
+@pytest.mark.parametrize("flag", ["is_superuser", "is_active"])
+def test_rules_of_who_is_no_platform_administrator_any_more_are_suspended_at_once(roots, rule, flag):
+    admin, leaving = roots
+    form = admin.get(f"{of(leaving)}change/").context["adminform"].form
+    kept = {name: value for name, value in form.initial.items() if value not in (None, False, [], "")} | {
+        "last_login_0": "", "last_login_1": "", "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00",
+    }  # fmt: skip
+    del kept[flag]
+    page = admin.post(f"{of(leaving)}change/", kept, follow=True).content.decode()
+    assert "Suspended for lack of a right: prod-gz/web." in page
+    rule.refresh_from_db()
+    assert rule.suspension.startswith("leaving, who saved this rule last,")
+
+
+def test_so_are_those_of_who_is_deleted(roots, rule):
+    admin, leaving = roots
+    page = admin.post(f"{of(leaving)}delete/", {"post": "yes"}, follow=True).content.decode()
+    assert "Suspended for lack of a right: prod-gz/web." in page
+    rule.refresh_from_db()
+    assert rule.suspension.startswith("Who saved this rule last is no longer a user")
+
+
+def test_what_came_from_a_file_stands_on_the_platform_whoever_leaves(roots, rule):
+    configure.save_rule(SyncRule.objects.get())
+    admin, leaving = roots
+    admin.post(f"{of(leaving)}delete/", {"post": "yes"}, follow=True)
+    rule.refresh_from_db()
+    assert not rule.suspension and not grants.fault(rule)
