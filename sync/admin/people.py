@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.models import User
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
 from django.db.models import Q
 from django.http import HttpRequest
 
@@ -14,32 +14,53 @@ from sync.admin.base import NUMBER, LargeTableAdmin, ReadOnlyAdmin
 from sync.models import AuditEntry, Identity
 from sync.services import grants
 
+WHERE_ROLES = (
+    "What somebody may do is given on the Access page of the console: to a person or to a group, on an instance."
+)
+RANKS = "Staff read this site, as far as their roles let them see. A superuser is a platform administrator."
+
 admin.site.unregister(AuditEntry)
 
 
+class OnlyPlatformAdministrators:
+    """Whoever may change people may make themselves anything: Django's permissions for it count for nobody."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return access.is_platform_administrator(request.user)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return access.is_platform_administrator(request.user)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return access.is_platform_administrator(request.user)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return access.is_platform_administrator(request.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return access.is_platform_administrator(request.user)
+
+
 admin.site.unregister(User)
+admin.site.unregister(Group)
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
-    """Django's own, with the roles of a person, which are given in the console."""
+class PersonAdmin(OnlyPlatformAdministrators, UserAdmin):  # type: ignore[type-arg]
+    """Django's own, with the roles of a person, which are given in the console: its own permissions give nothing."""
 
     list_display = ("username", "first_name", "last_name", "is_active", "is_staff", "is_superuser", "roles")
     # What is told of each costs some queries.
     list_per_page = 25
     readonly_fields = ("roles",)
+    filter_horizontal = ("groups",)
     fieldsets = (
-        *(UserAdmin.fieldsets or ())[:1],
-        ("Roles on instances", {"fields": ("roles",)}),
-        *(UserAdmin.fieldsets or ())[1:],
+        (None, {"fields": ("username", "password")}),
+        ("Roles on instances", {"fields": ("roles",), "description": WHERE_ROLES}),
+        ("Personal info", {"fields": ("first_name", "last_name", "email")}),
+        ("Rank and groups", {"fields": ("is_active", "is_staff", "is_superuser", "groups"), "description": RANKS}),
+        ("Important dates", {"fields": ("last_login", "date_joined")}),
     )
-
-    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        return tuple(name for name in self.list_display if name != "roles" or _may_read_roles(request))
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        told = super().get_fieldsets(request, obj)
-        return told if _may_read_roles(request) else [one for one in told if one[1]["fields"] != ("roles",)]
 
     @admin.display(description="Roles on instances")
     def roles(self, person: User) -> str:
@@ -49,9 +70,9 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
         return "; ".join(f"{instance.name}: {', '.join(words)}" for instance, words in held) or "None"
 
 
-def _may_read_roles(request: HttpRequest) -> bool:
-    """They name every instance."""
-    return access.is_platform_administrator(request.user)
+@admin.register(Group)
+class TeamAdmin(OnlyPlatformAdministrators, GroupAdmin):
+    fieldsets = ((None, {"fields": ("name",), "description": WHERE_ROLES}),)
 
 
 class ForPlatformAdministrators(ReadOnlyAdmin):

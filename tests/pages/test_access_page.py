@@ -184,15 +184,28 @@ def test_the_admin_shows_the_roles_of_people(console, rule):
     assert console.get("/admin/auth/user/add/").status_code == 200
 
 
-def test_roles_name_every_instance_and_are_not_for_all_who_may_see_people(client, rule):
-    ann = User.objects.create_user("ann")
-    grants.grant(Right.OPERATE, ann, rule.source)
+@pytest.mark.parametrize("page", ["user/", "user/add/", "user/{}/change/", "user/{}/password/", "group/", "group/add/"])
+def test_nobody_makes_themselves_a_platform_administrator(client, db, page):
+    """Whatever permissions of Django's somebody has been given."""
     support = User.objects.create_user("support", is_staff=True)
-    support.user_permissions.add(Permission.objects.get(codename="view_user"))
+    support.user_permissions.set(Permission.objects.filter(content_type__app_label="auth"))
     client.force_login(support)
-    for page in ("/admin/auth/user/", f"/admin/auth/user/{ann.pk}/change/"):
-        told = client.get(page).content.decode()
-        assert "ann" in told and "prod-gz" not in told
+    url = f"/admin/auth/{page.format(support.pk)}"
+    assert client.get(url).status_code == 403
+    assert client.post(url, {"username": "support", "is_superuser": "on", "is_active": "on"}).status_code == 403
+    support.refresh_from_db()
+    assert not support.is_superuser
+    assert "/admin/auth/" not in client.get("/admin/").content.decode()
+
+
+def test_forms_of_people_and_groups_offer_nothing_that_has_no_effect(console):
+    """Permissions of Django's give nothing here; roles are given on the Access page."""
+    ann = User.objects.create_user("ann")
+    night = Group.objects.create(name="night")
+    for page in (f"user/{ann.pk}", f"group/{night.pk}"):
+        told = console.get(f"/admin/auth/{page}/change/").content.decode()
+        assert 'name="user_permissions"' not in told and 'name="permissions"' not in told
+        assert "Access page" in told
 
 
 def test_who_sees_a_rule_narrows_by_its_target_though_that_is_not_theirs(rule):

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.db import Error
 from django.utils import timezone
 
-from sync.models import ApiToken, AuditEntry, Instance, SyncRule, SyncTask, Trigger
+from sync.models import ApiToken, AuditEntry, Delivery, Instance, SyncRule, SyncTask, Trigger
 from sync.services import grants, tokens
 from sync.services.grants import Right
 from tests.fakes.lists import HELD
@@ -223,19 +223,21 @@ def test_hosts_of_other_instances_are_concealed(pipeline, rule):
 
 
 def test_where_it_is(pipeline, rule, ann):
-    with FakeRegistry() as registry:
+    """Of its own instance, and of what rules brought from there; the target is not asked, whoever made the token."""
+    Delivery.objects.create(rule=rule, target=rule.target, repository="prod/web", tag="1.2", digest=DIGEST)
+    User.objects.filter(pk=ann.pk).update(is_superuser=True)
+    with FakeRegistry() as registry, FakeRegistry() as target:
         registry.script("HEAD", "/v2/prod/web/manifests/", Answer(headers=HELD))
         registry.script("GET", "/v2/prod/web/manifests/", Answer(headers=HELD, body=b"{}"))
-        Instance.objects.update(url=registry.url)
+        Instance.objects.filter(pk=rule.source_id).update(url=registry.url)
+        Instance.objects.filter(pk=rule.target_id).update(url=target.url)
         told = pipeline.get("where", ref="prod/web:1.2").json()
-        assert [one["instance"] for one in told["instances"]] == ["prod-gz"]
-        (answer,) = told["rules"]
-        assert (answer["rule"], answer["verdict"]) == ("prod-gz/web", "Not known")
-        grants.grant(Right.VIEW, ann, rule.target)
-        told = pipeline.get("where", ref="prod/web:1.2").json()
+        assert registry.received("HEAD") and not target.connections
     assert told["ref"] == "prod/web:1.2"
-    assert {one["instance"]: one["digest"] for one in told["instances"]} == {"prod-gz": DIGEST, "prod-eu": DIGEST}
-    assert [one["verdict"] for one in told["rules"]] == ["Delivered"]
+    assert {one["instance"]: one["digest"] for one in told["instances"]} == {"prod-gz": DIGEST}
+    (answer,) = told["rules"]
+    assert (answer["rule"], answer["target"], answer["brought"]) == ("prod-gz/web", "prod-eu", DIGEST)
+    assert answer["brought_at"]
 
 
 @pytest.mark.parametrize("ref", ["", "Prod Web", DIGEST])

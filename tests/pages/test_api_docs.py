@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from sync.models import Instance, Status, SyncRule, SyncTask
+from sync.models import Delivery, Instance, Status, SyncRule, SyncTask
 from sync.services import bulk
 from sync.views.api import KNOWN
 from tests import parts
@@ -42,7 +42,10 @@ def variables(live_server: Any, registry: FakeRegistry, monkeypatch: pytest.Monk
     source, target = (
         Instance.objects.create(name=name, region=name, url=registry.url) for name in ("guangzhou", "frankfurt")
     )
-    SyncRule.objects.create(name="prod-to-frankfurt", source=source, source_namespace="prod", target=target)
+    rule = SyncRule.objects.create(name="prod-to-frankfurt", source=source, source_namespace="prod", target=target)
+    Delivery.objects.create(
+        rule=rule, target=target, repository="prod/web/nginx", tag="v1.2.3", digest=HELD["Docker-Content-Digest"]
+    )
     _, secret = make_token(source, User.objects.create_superuser("root"))
     start = bulk.start
 
@@ -71,7 +74,9 @@ def test_the_examples(variables):
     # What bulk_sync tells as well, and what needs no word.
     elsewhere = ["id", "rule", "check", "repositories", "seconds", "url", "target", "all_planned", "trigger", "actor"]
     assert not set(missing) - set(elsewhere)
-    assert run("Where is it?", variables)["rules"][0]["verdict"] == "Delivered"
+    told = run("Where is it?", variables)
+    (rule,), (instance,) = told["rules"], told["instances"]
+    assert (instance["state"], rule["brought"]) == ("There", instance["digest"])
     assert run("Wait for a copy", variables) is True
 
 

@@ -21,6 +21,7 @@ __all__ = ["Answer", "InvalidReference", "RuleAnswer", "Sighting", "State", "Ver
 MOST_PLACES = 200
 MOST_RULES = 50
 URGENCY = list(Verdict)
+Deliveries = Mapping[Place, Sequence[Delivery]]
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,17 @@ class Sighting:
 
 @dataclass(frozen=True)
 class RuleAnswer:
-    """What a rule does with it. `last`: what became of it the last time that it was worth a row."""
+    """What a rule does with it. `last`: what became of it the last time that it was worth a row.
+
+    brought: what it has brought there last, whether that is there still or not.
+    """
 
     route: Route
     verdict: Verdict
     reasons: Sequence[Reason]
     last: TaskResource | None
     task: SyncTask | None
+    brought: Delivery | None = None
 
     @property
     def rule(self) -> SyncRule:
@@ -117,10 +122,11 @@ def find(text: str, instances: Iterable[Instance], seconds: float = asking.SECON
     places = list(dict.fromkeys([*typed, *ends]))[: max(MOST_PLACES, len(typed))]
     seen = asking.ask(places, wanted.reference, {route.source for route in routes if _is_choosy(route.rule)}, seconds)
     seen |= asking.as_brought(routes, seen, wanted.tag, seconds)
-    answers = _answer_rules(routes, wanted, seen)
+    delivered = history.deliveries_to(routes, wanted)
+    answers = _answer_rules(routes, wanted, seen, delivered)
     return Answer(
         wanted,
-        _sightings(seen, set(typed), routes, wanted),
+        _sightings(seen, set(typed), routes, wanted, delivered),
         answers[:MOST_RULES],
         _elsewhere(ways, routes, seen),
         max(0, len(answers) - MOST_RULES),
@@ -157,10 +163,9 @@ def _is_choosy(rule: SyncRule) -> bool:
 
 
 def _sightings(
-    seen: Mapping[Place, Seen], typed: set[Place], routes: Sequence[Route], wanted: Wanted
+    seen: Mapping[Place, Seen], typed: set[Place], routes: Sequence[Route], wanted: Wanted, delivered: Deliveries
 ) -> list[Sighting]:
     """By instance. The typed name is left out where it tells nothing beside the names under which rules bring it."""
-    delivered = history.deliveries_to(routes, wanted)
     by_rules = {end.instance for route in routes for end in (route.source, route.target) if end not in typed}
     routed = {end for route in routes for end in (route.source, route.target)}
     shown = [
@@ -182,7 +187,9 @@ def _sighting(place: Place, seen: Seen, deliveries: Sequence[Delivery], wanted: 
     return Sighting(place, seen, delivery, differs)
 
 
-def _answer_rules(routes: Sequence[Route], wanted: Wanted, seen: Mapping[Place, Seen]) -> list[RuleAnswer]:
+def _answer_rules(
+    routes: Sequence[Route], wanted: Wanted, seen: Mapping[Place, Seen], delivered: Deliveries
+) -> list[RuleAnswer]:
     """In the order of Verdict: first what somebody may want to do something about."""
     outcomes = history.last_outcomes(routes, wanted)
     tasks = history.newest_tasks(route.rule for route in routes)
@@ -191,7 +198,9 @@ def _answer_rules(routes: Sequence[Route], wanted: Wanted, seen: Mapping[Place, 
         source, target = (seen.get(place, NOT_ASKED) for place in (route.source, route.target))
         verdict, reasons = judge(route, wanted, source, target)
         last = outcomes.get((route.rule.pk, route.source.repository))
-        answers.append(RuleAnswer(route, verdict, reasons, last, tasks.get(route.rule.pk)))
+        own = [one for one in delivered.get(route.target, ()) if one.rule_id == route.rule.pk]
+        brought = own[-1] if own else None
+        answers.append(RuleAnswer(route, verdict, reasons, last, tasks.get(route.rule.pk), brought))
     return sorted(answers, key=lambda one: (URGENCY.index(one.verdict), one.rule.source.name, one.rule.name))
 
 

@@ -94,6 +94,8 @@ def _rule(request: HttpRequest, one: locate.RuleAnswer) -> dict[str, Any]:
         "next_step": one.next_step,
         "last_outcome": one.last.outcome if one.last else "",
         "last_reason": one.last.reason if one.last else "",
+        "brought": one.brought.digest if one.brought else "",
+        "brought_at": _moment(one.brought.delivered_at) if one.brought else None,
         "task": one.task.pk if one.task else None,
         "task_url": url_of(request, one.task) if one.task else "",
     }
