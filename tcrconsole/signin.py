@@ -10,6 +10,7 @@ from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import LoginView, redirect_to_login
+from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -36,8 +37,24 @@ class SignInView(LoginView):
         return super().get_context_data(**kwargs, sso=sso, sso_only=settings.OIDC_ONLY)
 
 
+# So many times the wrong passwords for one name from one address lock the address for all names; as many for one name,
+# from wherever, and each address has a single one left for it.
+CROWD = 10
+
+
 class Attempts(AxesDatabaseHandler):  # type: ignore[misc]
     """Also of who comes in by another door than the form, where nothing was counted beforehand."""
+
+    def get_failures(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
+        """For this name from this address; as many as lock it where there are very many from the one or for the other.
+
+        Nobody is locked out by others: from an address that has not failed yet the right password is taken.
+        """
+        failures: int = super().get_failures(request, credentials)
+        name = (credentials or {}).get("username") or ""
+        if _many(ip_address=request.META["REMOTE_ADDR"]) or (failures and _many(username=name)):
+            return max(failures, int(settings.AXES_FAILURE_LIMIT))
+        return failures
 
     def user_logged_in(self, sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
         AxesProxyHandler.update_request(request)
@@ -48,6 +65,12 @@ class Attempts(AxesDatabaseHandler):  # type: ignore[misc]
         super().user_logged_out(sender, request, user, **kwargs)
 
 
+def _many(**whose: str) -> bool:
+    since = timezone.now() - settings.AXES_COOLOFF_TIME
+    counted = AccessAttempt.objects.filter(attempt_time__gt=since, **whose).aggregate(sum=Sum("failures_since_start"))
+    return bool((counted["sum"] or 0) >= CROWD * settings.AXES_FAILURE_LIMIT)
+
+
 def is_without_password(request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
     """Single sign-on has its own guard at the provider: nothing can be guessed here."""
     return not (credentials or {}).get("username")
@@ -56,7 +79,10 @@ def is_without_password(request: HttpRequest, credentials: dict[str, Any] | None
 def locked_out(request: HttpRequest, answer: HttpResponse, credentials: dict[str, Any] | None = None) -> HttpResponse:
     """The page that says when to try again."""
     name = (credentials or {}).get("username") or ""
-    tried = AccessAttempt.objects.filter(username=name, ip_address=request.META["REMOTE_ADDR"])
+    address = request.META["REMOTE_ADDR"]
+    tried = AccessAttempt.objects.filter(ip_address=address)
+    if not _many(ip_address=address):
+        tried = tried.filter(username=name)
     last = tried.order_by("-attempt_time").values_list("attempt_time", flat=True).first() or timezone.now()
     until = last + settings.AXES_COOLOFF_TIME
     seconds = max(1, ceil((until - timezone.now()).total_seconds()))

@@ -68,6 +68,27 @@ def test_time_ends_it_and_trying_on_does_not_lengthen_it(ann):
     assert sign_in(RIGHT).status_code == 302
 
 
+def test_an_address_that_tries_many_names_is_locked_for_all_of_them(ann):
+    assert [sign_in("wrong", f"name-{number}").status_code for number in range(50)] == [200] * 49 + [429]
+    refused = sign_in(RIGHT)
+    assert refused.status_code == 429 and 0 < int(refused.headers["Retry-After"]) <= 900
+    assert sign_in(RIGHT, address="192.0.2.2").status_code == 302
+    AccessAttempt.objects.update(attempt_time=F("attempt_time") - timedelta(minutes=15))
+    assert sign_in(RIGHT).status_code == 302
+
+
+def test_a_name_that_many_addresses_try_has_one_wrong_password_left_for_each(ann):
+    for number in range(10):
+        for _ in range(5):
+            sign_in("wrong", address=f"198.51.100.{number}")
+    assert sign_in(RIGHT, address="192.0.2.9").status_code == 302, "who has not failed is not locked out by others"
+    for number in range(10):
+        for _ in range(5):
+            sign_in("wrong", address=f"198.51.101.{number}")
+    assert sign_in("wrong", address="192.0.2.7").status_code == 429
+    assert sign_in(RIGHT, address="192.0.2.7").status_code == 429
+
+
 def test_who_signs_in_begins_anew(ann):
     for _ in range(3):
         assert [sign_in("wrong").status_code for _ in range(4)] == [200] * 4
