@@ -8,12 +8,13 @@ from axes.handlers.database import AxesDatabaseHandler
 from axes.handlers.proxy import AxesProxyHandler
 from axes.models import AccessAttempt
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.contrib.auth.views import LoginView, redirect_to_login
+from django.contrib.auth.views import LoginView, PasswordChangeView, redirect_to_login
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 
 
@@ -35,6 +36,41 @@ class SignInView(LoginView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         sso = settings.OIDC_NAME if settings.OIDC_ISSUER else ""
         return super().get_context_data(**kwargs, sso=sso, sso_only=settings.OIDC_ONLY)
+
+
+def has_password(user: Any) -> bool:
+    """Whether they sign in with one that is kept here."""
+    return bool(user.has_usable_password() and not settings.OIDC_ONLY)
+
+
+class PasswordView(PasswordChangeView):
+    """Everybody's own. Who changes it is signed out everywhere else: sessions are bound to the password."""
+
+    template_name = "registration/password.html"
+    success_url = reverse_lazy("preferences")
+
+    def get_form(self, form_class: Any = None) -> Any:
+        form = super().get_form(form_class)
+        form.fields["old_password"].label = "Your password now"
+        form.fields["new_password1"].help_text = "At least 10 characters, not digits alone, none that everybody tries."
+        form.fields["new_password2"].label = "New password again"
+        form.fields["new_password2"].help_text = ""
+        return form
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, changeable=has_password(self.request.user))
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().post(request, *args, **kwargs) if has_password(request.user) else self.get(request)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        messages.success(self.request, "Your password is changed. You are signed out everywhere else.")
+        return super().form_valid(form)
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        answer = super().form_invalid(form)
+        answer.status_code = 422
+        return answer
 
 
 # So many times the wrong passwords for one name from one address lock the address for all names; as many for one name,

@@ -8,7 +8,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from sync.views.where import where_for_staff
-from tcrconsole.signin import SignInView
+from tcrconsole.signin import PasswordView, SignInView
 from tcrconsole.sso.views import FromProvider, ToProvider
 
 urlpatterns = [
@@ -18,6 +18,7 @@ urlpatterns = [
     path("sso/", login_not_required(ToProvider.as_view()), name="sso"),
     path("sso/callback/", login_not_required(FromProvider.as_view()), name="sso-callback"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("password/", PasswordView.as_view(), name="password"),
     path("favicon.ico", login_not_required(RedirectView.as_view(url=static("favicon.svg")))),
     path("", include("sync.urls")),
 ]

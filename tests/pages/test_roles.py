@@ -25,7 +25,7 @@ NEEDED: dict[str, tuple[str | None, str | None]] = {
     **dict.fromkeys(("login", "healthz", "readyz", "favicon"), (OPEN, None)),
     "hook": (None, OPEN),
     **dict.fromkeys(("home", "where", "schedule-times", "help", "instances"), (SIGNED_IN, None)),
-    "preferences": (SIGNED_IN, SIGNED_IN),
+    **dict.fromkeys(("preferences", "password"), (SIGNED_IN, SIGNED_IN)),
     "logout": (None, SIGNED_IN),
     "metrics": (TOKEN, None),
     "instance-new": (PLATFORM, PLATFORM),

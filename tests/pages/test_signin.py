@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.db.models import F
 from django.test import Client
 
+from sync.models import AuditEntry
 from tests.pages.html import texts
 
 pytestmark = pytest.mark.django_db
@@ -111,3 +112,43 @@ def test_signing_out_needs_a_form(client, ann):
     assert client.get("/logout/").status_code == 405
     assert client.post("/logout/").headers["Location"] == "/login/"
     assert client.get("/instances/").status_code == 302
+
+
+def change(client: Client, old: str = RIGHT, new: str = "staple of correct horses"):
+    return client.post("/password/", {"old_password": old, "new_password1": new, "new_password2": new})
+
+
+def test_everybody_changes_their_own_password_and_is_signed_out_elsewhere(ann):
+    here, elsewhere = Client(), Client()
+    for client in (here, elsewhere):
+        client.force_login(ann)
+    assert "/password/" in here.get("/preferences/").content.decode()
+    answer = change(here)
+    assert answer.status_code == 302
+    assert "Your password is changed" in here.get(answer.headers["Location"]).content.decode()
+    assert elsewhere.get("/preferences/").status_code == 302
+    assert sign_in(RIGHT).status_code == 200 and sign_in("staple of correct horses").status_code == 302
+    entry = AuditEntry.objects.latest("pk")
+    assert (entry.actor_name, entry.object_repr) == ("ann", "ann") and "staple" not in str(entry.changes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [("wrong", "staple of correct horses", "old password was entered incorrectly"), (RIGHT, "short", "too short")],
+)
+def test_a_password_that_cannot_be_is_refused_at_its_field(ann, old, new, said):
+    client = Client()
+    client.force_login(ann)
+    answer = change(client, old, new)
+    assert answer.status_code == 422 and said in answer.content.decode()
+    assert sign_in(RIGHT).status_code == 302
+
+
+def test_who_comes_by_single_sign_on_has_none_to_change(client):
+    user = User.objects.create_user("carol")
+    client.force_login(user)
+    assert "kept, and changed, there" in client.get("/password/").content.decode()
+    assert "/password/" not in client.get("/preferences/").content.decode()
+    assert change(client).status_code == 200
+    user.refresh_from_db()
+    assert not user.has_usable_password()
