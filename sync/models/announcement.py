@@ -18,7 +18,7 @@ class Announcement(models.Model):
 
     rule = models.ForeignKey(SyncRule, on_delete=models.CASCADE, related_name="announcements")
     task = models.ForeignKey(SyncTask, on_delete=models.CASCADE, related_name="announcements")
-    url = models.CharField(max_length=500)
+    url = models.CharField(max_length=500)  # scheme and host of it: the rest may be secret
     status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True, default=timezone.now)

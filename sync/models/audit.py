@@ -59,6 +59,9 @@ class Verb(models.TextChoices):
     FORBADE_REGIONS = "forbade-regions", "Forbade copying from"
     SUSPENDED = "suspended", "Suspended"
     WENT_ON = "went-on", "Ended the suspension of"
+    SIGNED_IN = "signed-in", "Signed in as"
+    LOCKED_OUT = "locked-out", "Takes no passwords for a while of"
+    ROTATED = "rotated", "Encrypted anew the secrets of"
 
 
 _OF_ACTIONS = {

@@ -11,6 +11,7 @@ from django.db import models
 from sync.credentials import decrypt, encrypt
 from sync.cron import InvalidSchedule, check_expression, check_zone
 from sync.models.instance import NAME_HELP, Instance, name_validator
+from sync.models.sealed import Sealed, SealedField
 from sync.models.webhook import shown_place, webhook_fault
 from sync.oci.reference import NAMESPACE_TOP, InvalidReference, check_repository
 from sync.replication.pattern import InvalidExpression, compile_expression
@@ -94,7 +95,7 @@ class SyncRule(models.Model):
         validators=[MaxValueValidator(100)],
         help_text="Percent of what the rule has brought, in one task; more waits for your yes on the task's page.",
     )
-    webhook_url = models.CharField(
+    webhook_url = SealedField(
         "webhook", max_length=500, blank=True, help_text="Told by a signed POST when a task ends. Blank: nobody is."
     )
     webhook_failures_only = models.BooleanField("only tasks with failures", default=False)
@@ -171,6 +172,8 @@ class SyncRule(models.Model):
     @property
     def webhook_place(self) -> str:
         """As much of the webhook's address as everybody may see."""
+        if isinstance(self.webhook_url, Sealed):
+            return str(self.webhook_url)
         return shown_place(self.webhook_url) if self.webhook_url else ""
 
     @property

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from auditlog.registry import auditlog
+from axes.signals import user_locked_out
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.contrib.auth.signals import user_logged_in
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
+from django.dispatch import receiver
+from django.http import HttpRequest
 from django.utils import timezone
 
 from sync.models import AuditEntry, Identity, Instance, RegionPair, SyncRule, SyncTask, Verb
@@ -78,6 +82,25 @@ def note(verb: Verb, thing: Model, *, actor: str = "", detail: str = "") -> None
         instance=_instance_of(thing),
         detail=detail,
     )
+
+
+@receiver(user_logged_in)
+def note_sign_in(request: HttpRequest, user: User, **_: object) -> None:
+    """By a password or by single sign-on; not by a program that opens a session."""
+    if address := request.META.get("REMOTE_ADDR"):
+        with on_behalf_of(Caller(user=user, address=address)):
+            note(Verb.SIGNED_IN, user)
+
+
+@receiver(user_locked_out)
+def note_lock(request: HttpRequest, username: str, **_: object) -> None:
+    """Once for each address and wait. Names that nobody has are in the log alone."""
+    user, address = User.objects.filter(username=username).first(), request.META["REMOTE_ADDR"]
+    since = timezone.now() - settings.AXES_COOLOFF_TIME
+    told = AuditEntry.objects.filter(verb=Verb.LOCKED_OUT, remote_addr=address, timestamp__gt=since)
+    if user is not None and not told.filter(object_id=user.pk).exists():
+        with on_behalf_of(Caller(address=address)):
+            note(Verb.LOCKED_OUT, user, detail="After too many wrong ones from this address.")
 
 
 def _instance_of(thing: Model) -> int | None:

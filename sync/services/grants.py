@@ -346,10 +346,13 @@ def review_suspended() -> None:
 
 
 def suspend(rule: SyncRule, reason: str) -> None:
-    """A blank reason ends the suspension."""
+    """A blank reason ends the suspension. That it begins or ends is noted, another reason in between is not."""
     if rule.suspension == reason:
         return
+    stored = SyncRule.objects.filter(pk=rule.pk)
     with transaction.atomic():
-        if SyncRule.objects.filter(pk=rule.pk).exclude(suspension=reason).update(suspension=reason):
+        if (stored.filter(suspension="") if reason else stored.exclude(suspension="")).update(suspension=reason):
             audit.note(audit.Verb.SUSPENDED if reason else audit.Verb.WENT_ON, rule, detail=reason)
+        elif reason:
+            stored.update(suspension=reason)
     rule.suspension = reason

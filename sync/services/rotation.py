@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from django.db.models import Model
+from django.db.models import Model, QuerySet, TextField, Value
+from django.db.models.functions import Cast
 
 from sync.credentials import CredentialKeyMissing, decrypt, encrypt
 from sync.models import Instance, SyncRule
+from sync.services import audit
 
 SECRETS: tuple[tuple[type[Model], str, str], ...] = (
     (Instance, "encrypted_password", "passwords of instances"),
     (Instance, "encrypted_api_key", "keys of management APIs"),
     (SyncRule, "encrypted_webhook_secret", "secrets of webhooks"),
+    (SyncRule, "webhook_url", "addresses of webhooks"),
 )
 
 
@@ -29,20 +33,28 @@ class Rotated:
 
 def rotate() -> Rotated:
     """May be called while the console runs: what somebody changes meanwhile is left as it is."""
-    done = Rotated()
+    done, changed = Rotated(), dict[tuple[type[Model], int], Model]()
     for model, column, what in SECRETS:
         done.counts[what] = 0
-        for pk, name, token in _stored(model, column):
+        for row, token in _stored(model, column):
             try:
                 fresh = encrypt(decrypt(token))
             except CredentialKeyMissing:
-                done.unreadable.append(name)
+                done.unreadable.append(str(row))
                 continue
-            rows = model._default_manager.filter(pk=pk, **{column: token})
-            done.counts[what] += rows.update(**{column: fresh})
+            rows = _raw(model, column).filter(pk=row.pk, stored=token)
+            done.counts[what] += rows.update(**{column: Value(fresh)})
+            changed.setdefault((model, row.pk), row)
+    for row in changed.values():
+        audit.note(audit.Verb.ROTATED, row)
     return done
 
 
-def _stored(model: type[Model], column: str) -> Iterator[tuple[int, str, str]]:
-    for row in model._default_manager.exclude(**{column: ""}).order_by("pk"):
-        yield row.pk, str(row), getattr(row, column)
+def _stored(model: type[Model], column: str) -> Iterator[tuple[Model, str]]:
+    for row in _raw(model, column).exclude(stored="").order_by("pk"):
+        yield row, row.stored
+
+
+def _raw(model: type[Model], column: str) -> QuerySet[Any]:
+    """With what is in the column, whatever its field makes of it."""
+    return model._default_manager.annotate(stored=Cast(column, TextField()))

@@ -97,6 +97,26 @@ def test_a_rule_that_lost_its_right_without_anybody_at_the_keyboard_is_suspended
     assert done() == [("system", "suspended", "prod-gz/web")]
 
 
+def test_that_the_reason_of_a_suspension_changed_is_no_other_suspension(rule):
+    AuditEntry.objects.all().delete()
+    grants.suspend(rule, "one reason")
+    grants.suspend(rule, "another")
+    assert SyncRule.objects.get().suspension == "another"
+    grants.suspend(rule, "")
+    assert [verb for _, verb, _ in done()] == ["suspended", "went-on"]
+
+
+def test_signing_in_and_being_locked_out_are_told_with_the_address(db):
+    User.objects.create_user("ann", password="correct horse battery")
+    AuditEntry.objects.all().delete()
+    client = Client(REMOTE_ADDR="192.0.2.1")
+    client.post("/login/", {"username": "ann", "password": "correct horse battery"})
+    for _ in range(8):
+        Client(REMOTE_ADDR="192.0.2.2").post("/login/", {"username": "ann", "password": "wrong"})
+    assert done() == [("ann", "signed-in", "ann"), ("system", "locked-out", "ann")]
+    assert list(AuditEntry.objects.order_by("pk").values_list("remote_addr", flat=True)) == ["192.0.2.1", "192.0.2.2"]
+
+
 def test_pushes_and_schedules_are_no_acts_of_anybody(rule):
     AuditEntry.objects.all().delete()
     for trigger in (Trigger.PUSH, Trigger.SCHEDULE):

@@ -48,7 +48,7 @@ def task_ended(task: SyncTask) -> None:
     away = _waiting().filter(rule=rule, http_status__in=AWAY).exclude(reason="")
     put_off = away.aggregate(until=Max("next_try_at"))["until"]
     announcement, created = Announcement.objects.get_or_create(
-        rule=rule, task=task, defaults={"url": rule.webhook_url, "next_try_at": max(put_off or now, now)}
+        rule=rule, task=task, defaults={"url": rule.webhook_place, "next_try_at": max(put_off or now, now)}
     )
     if created and announcement.next_try_at == now:
         transaction.on_commit(partial(queue.enqueue_announcement, announcement.pk))
@@ -103,7 +103,7 @@ def _claimed(announcement: Announcement) -> bool:
     if announcement.attempts > len(BACK_OFF):
         mine.update(status=Announcement.Status.FAILED, next_try_at=None, reason=GONE)
         return False
-    url, until = announcement.rule.webhook_url or announcement.url, now + timedelta(seconds=ATTEMPT_SECONDS)
+    url, until = announcement.rule.webhook_place or announcement.url, now + timedelta(seconds=ATTEMPT_SECONDS)
     if not mine.update(attempts=announcement.attempts + 1, next_try_at=until, url=url):
         return False
     announcement.attempts += 1
