@@ -185,6 +185,22 @@ def grant(right: Right, to: User | Group, instance: Instance) -> Reviewed:
 
 
 @transaction.atomic
+def set_role(right: Right, to: User | Group, instance: Instance) -> tuple[list[Right], Reviewed]:
+    """Gives the role in place of those that it includes, and of those that include it: which these were.
+
+    Of Viewer to Instance admin somebody has one; what rules may do to the instance goes beside it.
+    """
+    held = [own for somebody, own in granted_on(instance) if somebody == to and own != right]
+    chains = (_ASCENDING, (Right.RECEIVE, right)) if right in (Right.OVERWRITE, Right.DELETE) else (_ASCENDING,)
+    chain = next((one for one in chains if right in one), ())
+    replaced = [own for own in held if own in chain]
+    for own in replaced:
+        remove_perm(f"sync.{own}", to, instance)
+        audit.note(audit.Verb.REVOKED, instance, detail=f"{own.role}: {_kind_of(to)} {to}.")
+    return replaced, grant(right, to, instance)
+
+
+@transaction.atomic
 def revoke(right: Right, of: User | Group, instance: Instance) -> Reviewed:
     remove_perm(f"sync.{right}", of, instance)
     audit.note(audit.Verb.REVOKED, instance, detail=f"{right.role}: {_kind_of(of)} {of}.")

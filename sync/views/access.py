@@ -56,8 +56,9 @@ def instance_access(request: Request, instance: str) -> HttpResponse:
     found = access.get_instance_or_404(request.user, instance, Right.ADMINISTER)
     form = AccessForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        changed = grants.grant(form.right, form.somebody, found)
-        return _told(request, found, f"{form.somebody} is now {form.right.role} on {found.name}.", changed)
+        replaced, changed = grants.set_role(form.right, form.somebody, found)
+        before = f", no longer {' and '.join(one.role for one in replaced)}" if replaced else ""
+        return _told(request, found, f"{form.somebody} is now {form.right.role} on {found.name}{before}.", changed)
     context = {"instance": found, "form": form, "holders": holders_of(found), "roles": grants.ROLES}
     return render(request, "access/instance.html", context, status=422 if form.errors else 200)
 

@@ -75,7 +75,7 @@ def test_ungranted_instances_cannot_be_acted_on(outsider, urls):
 
 def test_ungranted_instances_are_not_listed(outsider, rule):
     page = outsider.get("/instances/", follow=True).content.decode()
-    assert "You have no instances yet" in page
+    assert "No instance is shown to you yet" in page
     assert rule.source.name not in page and rule.source.region not in page
 
 

@@ -26,6 +26,20 @@ def test_a_role_is_given_and_taken_away(console, source, ann):
     assert not grants.rights_on(User.objects.get(pk=ann.pk), source)
 
 
+def test_a_role_takes_the_place_of_those_beside_it(console, source, ann):
+    def give(role: Right) -> str:
+        url = f"/i/{source.name}/access/"
+        page = console.post(url, {"who": f"user:{ann.pk}", "role": role}, follow=True).content.decode()
+        return " ".join(texts(page, "p"))
+
+    for role in (Right.VIEW, Right.RECEIVE, Right.OVERWRITE, Right.DELETE):
+        give(role)
+    assert f"ann is now Operator on {source.name}, no longer Viewer." in give(Right.OPERATE)
+    assert f"ann is now Viewer on {source.name}, no longer Operator." in give(Right.VIEW)
+    held = {right for somebody, right in grants.granted_on(source) if somebody == ann}
+    assert held == {Right.VIEW, Right.OVERWRITE, Right.DELETE}
+
+
 def test_a_group_has_a_role(console, source, ann):
     team = Group.objects.create(name="team")
     ann.groups.add(team)
@@ -172,8 +186,12 @@ def test_a_person_reads_their_own_roles(rule):
     assert "Operator, Viewer (group night)" in texts(facts, "dd")
     nobody = Client()
     nobody.force_login(User.objects.create_user("ben"))
-    for page in ("/preferences/", "/where/", "/where/?ref=prod/web", "/"):
-        assert "You have no role on any instance yet" in nobody.get(page).content.decode()
+    for page in ("/where/", "/where/?ref=prod/web", "/"):
+        assert "You see no instance yet" in nobody.get(page).content.decode()
+    assert "You have no role on any instance yet" in nobody.get("/preferences/").content.decode()
+    grants.grant(Right.RECEIVE, User.objects.get(username="ben"), rule.target)
+    assert "prod-eu (Frankfurt) : Receive" in " ".join(texts(nobody.get("/preferences/").content.decode(), "li"))
+    assert "You see no instance yet" in nobody.get("/").content.decode()
 
 
 def test_the_admin_shows_the_roles_of_people(console, rule):

@@ -134,7 +134,7 @@ def test_who_was_granted_nothing_learns_nothing(rule):
     outsider = Client()
     outsider.force_login(User.objects.create_user("sub-account"))
     page = looked_up(outsider)
-    assert any("You have no role on any instance yet, so none can be asked for you." in one for one in texts(page, "p"))
+    assert any("You see no instance yet, so none can be asked for you." in one for one in texts(page, "p"))
     assert "prod-gz" not in page and "prod-eu" not in page
 
 
