@@ -17,7 +17,7 @@ from sync.forms.managing import MANAGING, Managing
 from sync.forms.shared import NAME_ERRORS, tell_range
 from sync.models import Instance
 from sync.oci.addresses import Policy
-from sync.services.grants import allowed_pairs, is_platform_administrator
+from sync.services.grants import allowed_pairs, is_platform_administrator, pool_fault
 from sync.services.kinds import About, about_kinds, usual_address
 
 # Whoever changes one of these decides who can read the password.
@@ -162,6 +162,8 @@ class InstanceForm(Managing):
         super()._post_clean()  # type: ignore[misc]
         self._guard_address()
         self._guard_expiry()
+        if reason := pool_fault(self._user, self.instance):
+            self.add_error("pool", reason)
         keeps_stored = self.has_stored_password and self.new_password is None
         if keeps_stored:
             self._guard_stored_password()

@@ -212,6 +212,8 @@ class RuleForm(Telling):
         check_fit(self)
 
     def _check_rights(self) -> None:
+        if reason := grants.pool_fault(self._user, self.instance):
+            self.add_error("pool", reason)
         if reason := grants.region_fault(self.instance):
             self.add_error("target", reason)
         lacking = grants.missing(self._user, self.instance)

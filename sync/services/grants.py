@@ -275,6 +275,16 @@ def missing(user: Somebody, rule: SyncRule) -> Missing | None:
     return next((Missing(right, rule.target) for right in lacking), None)
 
 
+def pool_fault(user: Somebody, thing: SyncRule | Instance) -> str:
+    """Why the user may not have the work done by workers of its pool, which may stand where nobody else reaches."""
+    known = {"", thing.source.pool} if isinstance(thing, SyncRule) else {""}
+    if is_platform_administrator(user) or thing.pool in known:
+        return ""
+    if thing.pk and type(thing)._default_manager.filter(pk=thing.pk, pool=thing.pool).exists():
+        return ""
+    return "Only platform administrators choose workers: leave it blank, or ask one of them."
+
+
 Pairs = frozenset[tuple[str, str]]
 
 

@@ -374,3 +374,13 @@ def test_overwriting_needs_a_right_of_its_own(client, writer, rule):
     values = {"name": "new", "source_namespace": "prod", "images": "on", "target": rule.target.pk, "parallelism": 4}
     answer = client.post("/i/prod-gz/new-rule/", values | {"overwrite": "on"})
     assert "Receive, overwriting on prod-eu" in words(by_id(answer.content.decode(), "id_overwrite_error"))
+
+
+def test_a_pool_is_chosen_by_platform_administrators(client, writer, rule, values):
+    grants.grant(Right.RECEIVE, writer, rule.target)
+    page = client.post("/i/prod-gz/rules/web/edit/", {**values, "pool": "inner"}).content.decode()
+    assert "Only platform administrators choose workers" in words(by_id(page, "id_pool_error"))
+    rule.refresh_from_db()
+    assert rule.pool == ""
+    client.force_login(User.objects.create_superuser("other"))
+    assert client.post("/i/prod-gz/rules/web/edit/", {**values, "pool": "inner"}).status_code == 302

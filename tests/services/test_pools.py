@@ -155,3 +155,22 @@ def test_the_pool_of_an_instance_that_is_not_theirs_is_not_named(rule, valkey, c
     grants.grant(Right.VIEW, ann, rule.target)
     cache.clear()
     assert "No worker of pool secret-pool" in client.get(f"/i/{rule.source.name}/rules/").content.decode()
+
+
+def test_workers_of_a_pool_are_chosen_by_platform_administrators(rule):
+    """They may stand where nobody else reaches."""
+    ann, root = User.objects.create_user("ann"), User.objects.create_superuser("root")
+    give(rule, source="cn", target="eu")
+    rule = SyncRule.objects.get(pk=rule.pk)
+    allowed = {}
+    for pool in ("", "cn", "eu", "us"):
+        rule.pool = pool
+        allowed[pool] = not grants.pool_fault(ann, rule)
+        assert not grants.pool_fault(root, rule)
+    assert allowed == {"": True, "cn": True, "eu": False, "us": False}
+    SyncRule.objects.filter(pk=rule.pk).update(pool="us")
+    assert not grants.pool_fault(ann, rule), "it stays as it is"
+    source = Instance.objects.get(pk=rule.source_id)
+    assert not grants.pool_fault(ann, source)
+    source.pool = "us"
+    assert grants.pool_fault(ann, source)

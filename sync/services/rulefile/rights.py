@@ -55,6 +55,8 @@ class Rights:
             raise Refused(f"for the rule “{rule}” {self._user} lacks {lacking}")
         if reason := grants.region_fault(rule):
             raise Refused(reason.rstrip("."))
+        if reason := grants.pool_fault(self._user, rule):
+            raise Refused(f"pool: {reason.rstrip('.')}")
 
 
 def _seen(user: User, name: str, *by: Right) -> bool:
