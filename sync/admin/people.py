@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from sync import access
@@ -94,6 +94,10 @@ class TeamAdmin(OnlyPlatformAdministrators, GroupAdmin):
 
 class ForPlatformAdministrators(ReadOnlyAdmin):
     """It belongs to no instance."""
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        rows = admin.ModelAdmin.get_queryset(self, request)
+        return rows if access.is_platform_administrator(request.user) else rows.none()
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return access.is_platform_administrator(request.user)

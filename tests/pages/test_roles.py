@@ -77,7 +77,7 @@ NOTHING_TO_DO = {
 
 
 def names(patterns: list[URLPattern | URLResolver]) -> Iterator[str]:
-    """Of every URL of the console, those of the admin site aside: it asks for staff by itself."""
+    """Of every URL of the console, those of the admin site aside: they are in test_admin_roles."""
     for one in patterns:
         if isinstance(one, URLResolver):
             if one.namespace is None:
