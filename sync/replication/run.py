@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from time import monotonic
 
-from sync.oci.errors import Cancelled
+from sync.oci.errors import Cancelled, Denied, Unauthorized
 from sync.registries import Registry
 from sync.replication.consent import Answerer, Consent
 from sync.replication.events import Event, Outcome, RepositoryDone, ResourceDone, TagsListed, Tick
@@ -202,6 +202,8 @@ class Replication:
             if there is None and _unknown(work, listed.matching[: work.at_most]) > MAX_ASKED:
                 there = self._graph.spawn(self._list_there(work, target_name, few), NEXT)
         listed_there = await there if there else None
+        if listed_there is not None and await self._denies(listed_there, target_name, listed.matching):
+            listed_there = None
         opened = Opened(work, target_name, listed.digest_tags, listed_there, listed.seen, listed.digests)
         return opened, listed.matching
 
@@ -227,6 +229,23 @@ class Replication:
 
     async def _list_there(self, work: RepositoryWork, repository: str, few: bool) -> TagsThere | None:
         return list_there(self._target_registry, repository, few=few, in_bulk=bool(work.trusted))
+
+    async def _denies(self, there: TagsThere, repository: str, tags: Sequence[str]) -> bool:
+        """Whether the list of the target tells of nothing, and the first tag is there: then it tells nothing at all.
+
+        Some registries answer from a cache, or NAME_UNKNOWN to who may not list. One question for each new repository,
+        where tags that are there are to be kept.
+        """
+        if self._spec.overwrite or there.tags or not tags or not self._target.keeps_parts:
+            return False
+        return await self._graph.spawn(self._is_there(repository, tags[0]), NEXT)
+
+    async def _is_there(self, repository: str, tag: str) -> bool:
+        with taking_names(f"look for {repository}:{tag}"):
+            try:
+                return self._target.head_manifest(repository, tag) is not None
+            except (Unauthorized, Denied):
+                return False
 
     async def _bring_all(self, repository: Opened, tags: list[str]) -> bool:
         """False when something is left because the run ends."""

@@ -272,3 +272,35 @@ def test_a_spelled_out_tag_that_cannot_be_looked_at_fails_alone(source, target, 
             relay.script(method, f"/v2/{name}/manifests/v2", *[Answer(403)] * 4)
         ran = replicate(relay.url, target, source_namespace=namespace, repositories="web", tags="v1|v2")
     assert ran.outcomes == {f"{name}:v1": "copied", f"{name}:v2": "failed"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(body=b'{"name": "web", "tags": []}'),
+        Answer(body=b'{"name": "web", "tags": null}'),
+        Answer(404, body=b'{"errors": [{"code": "NAME_UNKNOWN", "message": "unknown"}]}'),
+    ],
+)
+def test_a_target_whose_list_denies_its_tags_keeps_them(answer, source, target, namespace):
+    """A list from a cache, or for who may not list: nothing is written over unless asked."""
+    name = f"{namespace}/web"
+    for number in range(3):
+        push(source, name, f"v{number}", some_image())
+    old = {f"v{number}": push(target, name, f"v{number}", some_image()).digest for number in range(2)}
+    with Relay(target) as relay:
+        relay.script("GET", f"/v2/{name}/tags/list", answer)
+        ran = replicate(source, relay.url, source_namespace=namespace)
+    assert ran.outcomes == {f"{name}:v0": "conflict", f"{name}:v1": "conflict", f"{name}:v2": "copied"}
+    for tag, digest in old.items():
+        url = f"{target}/v2/{name}/manifests/{tag}"
+        accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+        assert requests.head(url, headers=accept, timeout=10).headers["Docker-Content-Digest"] == digest
+
+
+def test_a_new_repository_is_believed_after_one_question(source, target, namespace):
+    for number in range(4):
+        push(source, f"{namespace}/web", f"v{number}", some_image())
+    with Relay(target) as relay:
+        assert set(replicate(source, relay.url, source_namespace=namespace).outcomes.values()) == {"copied"}
+        assert len([one for one in relay.received("HEAD") if "/manifests/" in one.target]) == 1
