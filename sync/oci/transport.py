@@ -114,8 +114,7 @@ class Transport:
 
     def pause(self, attempt: int) -> None:
         """Wait before the next attempt: exponential back-off with jitter. Raises Cancelled."""
-        longest = min(BACKOFF_CAP, BACKOFF_FIRST * 2 ** (attempt - 1))
-        self._wait(longest * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, guards nothing
+        self._wait(_back_off(attempt))
 
     def check_cancelled(self) -> None:
         """Raise Cancelled when the caller of this transport asked to stop."""
@@ -255,6 +254,8 @@ class Transport:
         if response.status not in (408, 429) and response.status < 500:
             return False
         told = parse_retry_after(response.header("Retry-After"))
+        if told is None and response.status == 429:
+            told = _back_off(attempt)  # it is the sum of requests that is too many, not this one
         if told is not None and told <= RETRY_AFTER_CAP:
             place, _ = self._places.route(url)
             place.quiet_until = max(place.quiet_until, time.monotonic() + told)
@@ -293,6 +294,12 @@ def _head(method: str, target: str, place: Place, headers: Mapping[str, str], bo
         return request_head(method, target, fields)
     except ValueError as problem:
         raise ProtocolViolation("what the registry told us cannot be sent back") from problem
+
+
+def _back_off(attempt: int) -> float:
+    """Seconds."""
+    longest: float = min(BACKOFF_CAP, BACKOFF_FIRST * 2 ** (attempt - 1))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
 
 
 def _shown(url: str) -> str:

@@ -109,6 +109,20 @@ def test_retry_after_holds_back_every_request_to_the_host(fake, form):
     assert time.monotonic() - started > 0.5
 
 
+@pytest.mark.parametrize(("status", "held_back"), [(429, True), (503, False)])
+def test_too_many_requests_hold_back_every_request_to_the_host_also_when_no_time_is_told(
+    fake, monkeypatch, status, held_back
+):
+    monkeypatch.setattr("sync.oci.transport.BACKOFF_FIRST", 2.0)
+    fake.script("GET", "/x", Answer(status))
+    fake.script("GET", "/y", OK)
+    transport = Transport(Endpoint(fake.url), attempts=1)
+    assert transport.request("GET", "/x").status == status
+    started = time.monotonic()
+    transport.request("GET", "/y")
+    assert (time.monotonic() - started > 0.9) is held_back
+
+
 def test_a_shorter_wait_does_not_end_a_longer_one(fake):
     transport, late = Transport(Endpoint(fake.url), attempts=1), threading.Event()
 
