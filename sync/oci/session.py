@@ -123,25 +123,29 @@ class Session:
             if not (body is None or isinstance(body, bytes)):
                 raise self._repeatable(response)
         if response.status == 401 and method in ("GET", "HEAD") and scopes and not self._is_home(response.url):
-            guest = self._guest(response)
-            if guest is not None:
-                sent = {**(headers or {}), **guest.header_for(())}
-                response = self._transport.request(method, response.url, sent, stream=stream, limit=limit)
+            response = self._as_guest(response, method, headers, stream=stream, limit=limit)
         if response.status not in ok:
             raise self._error(response)
         return response
 
-    def _guest(self, response: Response) -> Authenticator | None:
-        """Who we are to another host that asked: anybody; None when that is not enough. Tokens are kept."""
+    def _as_guest(
+        self, response: Response, method: str, headers: Mapping[str, str] | None, *, stream: bool, limit: int
+    ) -> Response:
+        """The same as anybody, at another host that asked who we are: again, where a token that was kept has ended."""
         asked = response.header_values("WWW-Authenticate")
         key = (origin(response.url), *asked)
-        guest = self._guests.get(key)
-        if guest is None:
-            guest = Authenticator(self._transport)
-            if not guest.answer(parse_challenges(asked), (), ""):
-                return None
+        tries = 2 if key in self._guests else 1
+        guest = self._guests.get(key) or Authenticator(self._transport)
+        shown = ""
+        while tries and response.status == 401 and guest.answer(parse_challenges(asked), (), shown):
             guest = self._guests.setdefault(key, guest)
-        return guest
+            sent = guest.header_for(())
+            shown, tries = sent.get("Authorization", ""), tries - 1
+            response = self._transport.request(
+                method, response.url, {**(headers or {}), **sent}, stream=stream, limit=limit
+            )
+            asked = response.header_values("WWW-Authenticate")
+        return response
 
     def manage(
         self,

@@ -241,6 +241,30 @@ def test_another_host_where_a_redirect_led_gets_a_token_that_anybody_may_have_an
     assert scopes_asked(fake) == [["repository:a:pull"], ["repository:b:pull"]]
 
 
+def test_a_token_that_anybody_may_have_is_asked_for_again_when_it_has_ended(fake):
+    """Before the time that was told for it."""
+    content, valid = image().body, ["first"]
+    with FakeRegistry() as stranger:
+        challenge = f'Bearer realm="{stranger.url}/token",service="theirs"'
+
+        def guard(request: Received) -> Answer:
+            known = request.headers.get("Authorization") == f"Bearer {valid[-1]}"
+            return Answer(body=content) if known else Answer(401, {"WWW-Authenticate": challenge})
+
+        def give(_: Received) -> Answer:
+            return Answer(body=f'{{"token":"{valid[-1]}","expires_in":3600}}'.encode())
+
+        stranger.script("GET", "/manifest", guard)
+        stranger.script("GET", "/token", give)
+        fake.script("GET", "/v2/a/manifests/", Answer(307, {"Location": f"{stranger.url}/manifest"}))
+        client = Client(Endpoint(fake.url))
+        for ended in (False, False, True, False):
+            if ended:
+                valid.append("second")
+            assert client.get_manifest("a", "v1").body == content
+        assert len(stranger.received("GET", "/token")) == 2
+
+
 def test_another_host_that_wants_a_password_gets_none(fake):
     with FakeRegistry() as stranger:
         stranger.script("GET", "/", Answer(401, {"WWW-Authenticate": 'Basic realm="theirs"'}))
