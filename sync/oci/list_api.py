@@ -16,6 +16,8 @@ from sync.oci.session import Session, pull
 
 PAGE_SIZE = 1000
 SUSPICIOUS_PAGE = 100
+# Below that, pages of just so many names.
+SUSPICIOUS_PAGES = frozenset({25, 30, 40, 50, 60, 75, 80})
 # Pages in a row without a new name: a registry that filters pages may send some, a circle of links sends no others.
 FRUITLESS_PAGES = 10
 CATALOG_HINT = "This registry may keep no list of repositories for this account: name the repositories instead."
@@ -114,7 +116,7 @@ class ListApi(Session):
             link = parse_next_link(response.header_values("Link"))
             following = resolve_link(link, response.url, self.endpoint.url) if link else ""
             linked = linked or bool(link)
-            if not linked and fresh and (last or len(page) >= SUSPICIOUS_PAGE):
+            if not linked and fresh and (last or len(page) >= SUSPICIOUS_PAGE or len(page) in SUSPICIOUS_PAGES):
                 last = page[-1]
                 following = _page_after(path, last)
             if following and fruitless > FRUITLESS_PAGES:

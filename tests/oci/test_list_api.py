@@ -87,12 +87,13 @@ def test_pages_follow_links(fake):
     assert fake.requests[0].target == "/v2/_catalog?n=1000"
 
 
-def test_silent_ceiling_is_overcome_by_last(fake):
+@pytest.mark.parametrize("ceiling", [25, 50, 100])
+def test_silent_ceiling_is_overcome_by_last(fake, ceiling):
     names = [f"v{number:03}" for number in range(250)]
 
     def capped(request: Received) -> Answer:
         last = parse_qs(urlsplit(request.target).query).get("last", [""])[0]
-        return page([name for name in names if name > last][:100])
+        return page([name for name in names if name > last][:ceiling])
 
     fake.script("GET", "/v2/a/tags/list", capped)
     assert list(Client(Endpoint(fake.url)).tags("a")) == names
