@@ -1,6 +1,7 @@
 """What walks through the console do again and again."""
 
 import re
+from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
@@ -11,10 +12,12 @@ AXE = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
 }
 
+CONTRAST = {"resultTypes": ["violations"], "runOnly": {"type": "rule", "values": ["color-contrast"]}}
+
 OUTLINE = "element => element === document.activeElement && getComputedStyle(element).outlineStyle"
 
 
-def violations(page: Page, within: str = "html") -> list[str]:
+def violations(page: Page, within: str = "html", options: dict[str, Any] = AXE) -> list[str]:
     """What axe finds on the page as it is now, all of it in view: what sticks to an edge hides nothing then.
 
     What floats hides parts of the page that can be had by closing it: look `within` it alone.
@@ -23,7 +26,7 @@ def violations(page: Page, within: str = "html") -> list[str]:
     assert size is not None
     height = page.evaluate("document.documentElement.scrollHeight")
     page.set_viewport_size({"width": size["width"], "height": height})
-    found = Axe().run(page, context=within, options=AXE).response["violations"]
+    found = Axe().run(page, context=within, options=options).response["violations"]
     page.set_viewport_size(size)
     return [f"{one['id']}: {one['help']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
 

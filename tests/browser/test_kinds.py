@@ -10,7 +10,7 @@ from tests.browser.test_screens import WIDTHS, picture, screen_of
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_form_follows_the_kind(page: Page, browser: Browser, console: Console, width: int) -> None:
-    with screen_of(page, browser, console, width, "light") as screen:
+    with screen_of(page, browser, console, width) as screen:
         screen.goto("/instances/new/")
         kind, key = screen.get_by_label("Kind"), screen.get_by_label("SecretId")
         advice = screen.locator(".advice:visible")

@@ -1,7 +1,6 @@
 """What comes by itself: a push, and deletions, of which too many are asked about."""
 
 import re
-from itertools import product
 
 import requests
 from playwright.sync_api import Browser, Page, expect
@@ -10,7 +9,7 @@ from demo import artifacts, content
 from demo.content import Tagged
 from tests.browser.conftest import Console
 from tests.browser.support import create_rule, reach
-from tests.browser.test_screens import SCHEMES, WIDTHS, look, screen_of
+from tests.browser.test_screens import WIDTHS, look, screen_of
 from tests.support import wait_until
 
 REPOSITORY = "prod/going/web"
@@ -47,9 +46,9 @@ def test_a_push_arrives_and_much_that_is_deleted_is_asked_about(page: Page, brow
     asked = page.locator("#removals")
     expect(asked).to_contain_text("Waiting for your answer")
     url = page.url
-    for width, scheme in product(WIDTHS, SCHEMES):
-        with screen_of(page, browser, console, width, scheme) as screen:
-            look(screen, "task-asks", url, width, scheme)
+    for width in WIDTHS:
+        with screen_of(page, browser, console, width) as screen:
+            look(screen, "task-asks", url, width)
     reach(page, asked.get_by_role("button", name=re.compile("Delete")))
     page.keyboard.press("Enter")
     expect(page.locator(".state")).to_contain_text("Succeeded", timeout=60_000)
