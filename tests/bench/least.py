@@ -27,9 +27,7 @@ def least(held: Sequence[Tagged], missing: Sequence[Tagged]) -> Least:
     new_manifests = {digest for _, digest in new_children}
     repositories = {item.repository for item in [*held, *missing]}
     listing = 1 + len(repositories)
-    # A list for each repository that lacks something; of new ones it is not believed before one tag is looked for.
-    lacking = {item.repository for item in missing}
-    asking = len(held) + len(lacking) + len(lacking - {item.repository for item in held})
+    asking = len(held) + len({item.repository for item in missing})
     blob_bytes = sum(wanted.blobs[digest] for digest in new_blobs)
     written = sum(len(item.artifact.body) for item in missing) + sum(wanted.children[key] for key in new_children)
     return Least(
