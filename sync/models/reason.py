@@ -22,6 +22,11 @@ class Reason(str):
         return reason
 
 
+def in_full(reason: str) -> str:
+    """For what is stored again, or shown to none but who may read it."""
+    return reason.in_full if isinstance(reason, Reason) else reason
+
+
 class ReasonField(models.TextField):  # type: ignore[type-arg]
     """A text that is shown through the `reader`, so that no page, list or download can forget it."""
 
@@ -34,4 +39,4 @@ class ReasonField(models.TextField):  # type: ignore[type-arg]
         return value if shown is None or not value else Reason(shown(value), value)
 
     def get_prep_value(self, value: Any) -> Any:
-        return super().get_prep_value(value.in_full if isinstance(value, Reason) else value)
+        return super().get_prep_value(in_full(value))

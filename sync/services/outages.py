@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from sync.models import Instance, SyncTask
+from sync.models.reason import in_full
 from sync.oci.errors import Cancelled, OciError
 from sync.services import tallies
 
@@ -89,7 +90,7 @@ def waited_too_long(tasks: "QuerySet[SyncTask]") -> "QuerySet[SyncTask]":
 def told(task: SyncTask) -> OciError:
     """Why a task that has waited too long fails."""
     sides = [side for side in (task.source, task.target) if side and side.down_since]
-    reasons = " ".join(side.down_reason for side in sides)
+    reasons = " ".join(in_full(side.down_reason) for side in sides)
     return OciError(
         f"{reasons} Nothing has changed for {settings.OUTAGE_HOURS:g} hours.",
         hint="Retry what failed when it answers again.",

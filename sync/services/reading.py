@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from django.db.models import Model, QuerySet
 
 from sync.models import Instance, SyncRule, SyncTask
-from sync.models.reason import Reason, ReasonField, reader
+from sync.models.reason import Reason, ReasonField, in_full, reader
 from sync.oci.hosts import without_hosts
 from sync.services.grants import Right, Somebody, instances_with, is_platform_administrator
 
@@ -95,5 +95,5 @@ def turn_to(task: SyncTask) -> None:
 
 def _fill(row: Model) -> None:
     for field in row._meta.concrete_fields:
-        if isinstance(field, ReasonField) and isinstance(reason := row.__dict__.get(field.attname), Reason):
-            setattr(row, field.attname, reason.in_full)
+        if isinstance(field, ReasonField) and (reason := row.__dict__.get(field.attname)):
+            setattr(row, field.attname, in_full(reason))

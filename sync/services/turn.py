@@ -15,6 +15,7 @@ from django.db import transaction
 
 from sync.limits import Granted, held
 from sync.models import Instance, SyncTask, TaskPart, TaskRepository
+from sync.models.reason import in_full
 from sync.oci.errors import Cancelled, Denied, OciError, Unauthorized
 from sync.registries import Registry
 from sync.replication.plan import list_repositories
@@ -142,7 +143,7 @@ class Turn:
         if instance is None:
             return
         if self._patient and not outages.may_ask(instance):
-            raise Away(instance.down_reason)
+            raise Away(in_full(instance.down_reason))
         try:
             refusal = self._aside(partial(reach, registry.client), registry)
         except OciError as error:

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from sync.access import Right
 from sync.models import OPEN, Instance, Status, SyncRule, SyncTask, TaskRepository
+from sync.models.reason import in_full
 from sync.oci.reference import NAMESPACE_TOP
 from sync.services.drift import What
 from sync.services.failures import in_short
@@ -23,6 +24,8 @@ register = template.Library()
 # So long an address fits into a line everywhere.
 SHORT = 24
 register.filter("in_short", in_short)
+# Of an instance that is shown to none but who sees it.
+register.filter("in_full", in_full)
 # The words of the tag `may`.
 MAY = {
     "view": Right.VIEW,
@@ -55,12 +58,6 @@ def icon(name: str, extra: str = "") -> SafeString:
     return format_html(
         '<svg class="icon {}" aria-hidden="true" focusable="false"><use href="{}"></use></svg>', extra, use
     )
-
-
-@register.filter
-def in_full(reason: str) -> str:
-    """Of an instance that is shown to none but who sees it."""
-    return getattr(reason, "in_full", reason)
 
 
 @register.filter(name="told")

@@ -5,12 +5,13 @@ from django.apps import apps
 from django.contrib.auth.models import User
 from django.db import models
 from django.urls import reverse
+from django.utils import timezone
 
-from sync.models import LogLine, Status, SyncTask, TaskRepository, TaskResource
+from sync.models import Instance, LogLine, Status, SyncTask, TaskRepository, TaskResource
 from sync.models.reason import ReasonField
 from sync.oci.errors import Unreachable
 from sync.oci.hosts import HIDDEN
-from sync.services import glance, grants
+from sync.services import glance, grants, outages
 from sync.services.grants import Right
 from sync.services.reading import Reader, read_by
 
@@ -115,6 +116,15 @@ def test_a_reason_that_was_read_is_stored_as_it_was(failed):
         task.close(Status.FAILED)
         assert SyncTask.objects.filter(reason=task.reason).exists()
     assert SyncTask.objects.get(pk=failed.pk).reason == whole
+
+
+def test_why_a_task_waited_too_long_is_kept_in_full_whoever_reads_along(failed):
+    """As when somebody runs it in the foreground, with the rights of a user."""
+    Instance.objects.filter(pk=failed.target_id).update(down_since=timezone.now(), down_reason=f"{INNER} is away.")
+    with read_by(Reader(Instance.objects.none())):
+        task = SyncTask.objects.select_related("source", "target").get(pk=failed.pk)
+        assert INNER not in task.target.down_reason
+        assert f"{INNER} is away." in str(outages.told(task))
 
 
 def test_a_log_that_is_sent_bit_by_bit_is_read_as_its_reader_may(client, somebody, failed):
