@@ -89,7 +89,8 @@ class TaskFilter(Filter):
 
 
 class AuditFilter(Filter):
-    who = _search("Who")
+    who = _search("Who or what")
+    did = _choice("Action", audit.Verb.choices)
     kind = _choice("About", audit.KINDS)
     period = _choice("Period", [*PERIODS, ("365", "Last 365 days")])
 
@@ -100,7 +101,9 @@ class AuditFilter(Filter):
 
     def of(self, entries: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         if who := self.chosen.get("who"):
-            entries = entries.filter(actor_name__icontains=who)
+            entries = entries.filter(_holds(who, ("actor_name", "object_repr")))
+        if verb := self.chosen.get("did"):
+            entries = entries.filter(verb=verb)
         if kind := self.chosen.get("kind"):
             entries = entries.filter(content_type=audit.type_of(kind))
         if name := self.chosen.get("instance"):

@@ -155,6 +155,11 @@ def test_filters_stand_in_the_url(console, rule):
     assert [len(rows(console, query)) for query in ("", "?who=BO", "?kind=rule", "?instance=prod-eu", "?period=7")] == [
         *(2, 1, 1, 1, 1),
     ]
+    assert [len(rows(console, query)) for query in ("?did=disabled", "?did=granted&who=bob", "?who=prod-eu")] == [
+        1,
+        1,
+        1,
+    ]
     assert "No entry matches" in console.get("/audit/?who=nobody").content.decode()
     assert len(rows(console, "?kind=cat&instance=none&period=x&who=%00")) == 2
 
